@@ -1,0 +1,236 @@
+"""A whole ledger, replayed: the state, the open statements, the state trees, and the commitments that follow from them.
+
+This is what the node's sealer runs beside the sequencer and what an auditor runs beside nobody: both feed it the same
+blocks and cuts, and both get the same roots, or it stops.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+from chain.account import AccountLeaf, encode_account_leaf, hash_account_leaf
+from chain.block import (
+    DEPOSIT,
+    PAYMENT,
+    Block,
+    Deposit,
+    build_records_tree,
+    hash_header,
+)
+from chain.commitment import AssetCommitment, Commitment, hash_commitment
+from chain.errors import BrokenInvariant, Refusal
+from chain.kinds import WITHDRAW
+from chain.merkle import ListFrontier, SumFrontier, SumTree
+from chain.params import Parameters
+from chain.payment import SignedPayment, check_structure, compute_payment_id
+from chain.primitives import ZERO_HASH, Address, Hash
+from chain.signatures import check_signer
+from chain.state import State
+from chain.statement import Credit, Debit, OpenStatement, Withdrawal, hash_withdrawal
+from chain.transition import (
+    apply_block_end,
+    apply_cut,
+    apply_deposit,
+    apply_payment,
+    check_cut,
+    check_deposit,
+    check_payment,
+    list_asset,
+)
+
+LeafChange: TypeAlias = tuple[int, bytes]
+"""(leaf index, the 208 bytes of the new leaf)"""
+
+NodeChange: TypeAlias = tuple[int, int, bytes]
+"""(level, index, packed sum node)"""
+
+
+class AssetChanges(msgspec.Struct, frozen=True):
+    """What one epoch wrote to the state tree of one asset: enough to prove any account as of any epoch."""
+
+    asset: Address
+    leaves: list[LeafChange]
+    nodes: list[NodeChange]
+    withdrawals: list[Withdrawal]
+
+
+class SealedEpoch(msgspec.Struct, frozen=True):
+    commitment: Commitment
+    changes: tuple[AssetChanges, ...]
+
+
+class _AssetBook:
+    """One asset: its state tree, the accounts by leaf index, and what the open epoch has touched."""
+
+    __slots__ = ("closings", "indexes", "open", "tree", "withdrawals", "withdrawn")
+
+    def __init__(self) -> None:
+        self.tree = SumTree()
+        self.indexes: dict[Address, int] = {}
+        self.closings: list[int] = []
+        """By leaf index: the balance at the end of the last sealed epoch."""
+        self.open: dict[Address, OpenStatement] = {}
+        self.withdrawals: list[Withdrawal] = []
+        self.withdrawn = SumFrontier()
+
+    def get_statement(self, account: Address) -> OpenStatement:
+        statement = self.open.get(account)
+        if statement is None:
+            statement = self.open[account] = OpenStatement()
+            if account not in self.indexes:
+                self.indexes[account] = len(self.closings)
+                self.closings.append(0)
+        return statement
+
+
+class Ledger:
+    """Feed it `list_asset`, `apply_block` and `cut` in the journal's order.
+
+    With `is_auditing`, ids and payers' signatures are computed again; without, they are taken from a journal that this
+    node wrote after checking them. Everything else is checked in both cases, and `BrokenInvariant` says what is wrong.
+    """
+
+    def __init__(self, parameters: Parameters, *, is_auditing: bool = False) -> None:
+        self.state = State(parameters)
+        self._is_auditing = is_auditing
+        self._books: dict[Address, _AssetBook] = {}
+        self._blocks = ListFrontier()
+        self._first_block = 1
+        self._previous: Hash = ZERO_HASH
+
+    def list_asset(self, asset: Address) -> None:
+        list_asset(self.state, asset)
+        self._books[asset] = _AssetBook()
+
+    def apply_block(self, block: Block) -> Hash:
+        """Replays one block. Returns its hash. Raises `BrokenInvariant` naming the block and what is wrong with it."""
+        header, state = block.header, self.state
+        if header.number != state.block_number + 1:
+            raise BrokenInvariant(f"block {header.number} comes where {state.block_number + 1} is next")
+        where = f"block {header.number}"
+        if header.previous != state.block_hash:
+            raise BrokenInvariant(f"{where} does not follow the block before it")
+        if header.timestamp < state.timestamp or header.timestamp <= state.last_cut_at:
+            raise BrokenInvariant(f"{where} is dated {header.timestamp}, before what it follows")
+        if header.record_count != len(block.records) or not block.records:
+            raise BrokenInvariant(f"{where} has {len(block.records)} records and says {header.record_count}")
+        if build_records_tree(block.records).root != header.records_root:
+            raise BrokenInvariant(f"the records of {where} do not lead to its records root")
+        for index, record in enumerate(block.records):
+            if type(record) is Deposit:
+                self._apply_deposit(record, header.number, index)
+            else:
+                self._apply_payment(record, header.number, index, header.timestamp)  # type: ignore[arg-type]
+        block_hash = hash_header(header, state.parameters.domain)
+        apply_block_end(state, header.number, block_hash, header.timestamp)
+        self._blocks.append(block_hash)
+        return block_hash
+
+    def cut(self, epoch: int, cut_at: int) -> SealedEpoch:
+        """Ends the open epoch at `cut_at` (ms) and says what is committed for it."""
+        state = self.state
+        check_cut(state, epoch, cut_at)
+        changes = tuple([self._seal_asset(asset, book, epoch) for asset, book in self._books.items()])
+        commitment = Commitment(
+            epoch=epoch,
+            previous=self._previous,
+            first_block=self._first_block,
+            last_block=state.block_number,
+            cut_at=cut_at,
+            blocks_root=self._blocks.root,
+            extra_root=ZERO_HASH,
+            assets=tuple([self._commit_asset(change) for change in changes]),
+        )
+        self._check_conservation(commitment)
+        for book in self._books.values():
+            book.open, book.withdrawals, book.withdrawn = {}, [], SumFrontier()
+        apply_cut(state, cut_at)
+        self._blocks = ListFrontier()
+        self._first_block = state.block_number + 1
+        self._previous = hash_commitment(commitment, state.parameters.domain)
+        return SealedEpoch(commitment, changes)
+
+    def _apply_payment(self, signed: SignedPayment, block: int, index: int, timestamp: int) -> None:
+        payment, state = signed.payment, self.state
+        try:
+            if self._is_auditing:
+                self._audit_payment(signed)
+            check_payment(state, payment, timestamp)
+        except Refusal as refusal:
+            raise BrokenInvariant(f"record {index} of block {block}: {refusal.code}: {refusal}") from refusal
+        apply_payment(state, payment)
+        book = self._books[payment.asset]
+        debit = Debit(PAYMENT, payment.nonce, signed.id, payment.total)
+        book.get_statement(payment.payer).add_debit(debit, state.nonces[payment.payer].base)
+        if payment.kind == WITHDRAW:
+            withdrawal = Withdrawal(signed.id, payment.outputs[0].to, payment.outputs[0].amount)
+            book.withdrawals.append(withdrawal)
+            book.withdrawn.append(hash_withdrawal(withdrawal), withdrawal.amount)
+            return
+        for place, output in enumerate(payment.outputs):
+            credit = Credit(block, index, place, PAYMENT, signed.id, output.amount)
+            book.get_statement(output.to).add_credit(credit)
+
+    def _audit_payment(self, signed: SignedPayment) -> None:
+        check_structure(signed.payment)
+        if compute_payment_id(signed.payment, self.state.parameters.domain) != signed.id:
+            raise BrokenInvariant(f"payment 0x{signed.id.hex()} does not have the id that its content gives")
+        check_signer(signed.id, signed.signature, signed.payment.payer)
+
+    def _apply_deposit(self, deposit: Deposit, block: int, index: int) -> None:
+        check_deposit(self.state, deposit)
+        apply_deposit(self.state, deposit)
+        credit = Credit(block, index, 0, DEPOSIT, deposit.id, deposit.amount)
+        self._books[deposit.asset].get_statement(deposit.account).add_credit(credit)
+
+    def _seal_asset(self, asset: Address, book: _AssetBook, epoch: int) -> AssetChanges:
+        leaves: list[LeafChange] = []
+        hashes: list[tuple[int, tuple[Hash, int]]] = []
+        for account, statement in book.open.items():
+            statement.close()
+            index = book.indexes[account]
+            leaf = AccountLeaf(
+                asset=asset,
+                owner=account,
+                epoch=epoch,
+                nonces=self.state.get_nonces(account),
+                opening=book.closings[index],
+                debits=statement.debits_total,
+                credits=statement.credits_total,
+                debit_count=statement.debits.count,
+                credit_count=statement.credits.count,
+                debits_root=statement.debits.root[0],
+                credits_root=statement.credits.root[0],
+            )
+            encoded = encode_account_leaf(leaf)
+            leaves.append((index, encoded))
+            hashes.append((index, (hash_account_leaf(encoded), leaf.closing)))
+            book.closings[index] = leaf.closing
+        hashes.sort()
+        leaves.sort()
+        return AssetChanges(asset, leaves, book.tree.update(hashes), list(book.withdrawals))
+
+    def _commit_asset(self, changes: AssetChanges) -> AssetCommitment:
+        asset, book = changes.asset, self._books[changes.asset]
+        state_root, total = book.tree.root
+        withdrawals_root, withdrawn = book.withdrawn.root
+        return AssetCommitment(
+            asset=asset,
+            state_root=state_root,
+            total=total,
+            account_count=book.tree.count,
+            deposit_count=self.state.deposit_counts[asset],
+            forced_count=0,
+            withdrawals_root=withdrawals_root,
+            withdrawal_count=book.withdrawn.count,
+            withdrawn=withdrawn,
+        )
+
+    def _check_conservation(self, commitment: Commitment) -> None:
+        """What the trees add up to is what the state counted, deposit by deposit and withdrawal by withdrawal."""
+        for line in commitment.assets:
+            if line.total != self.state.totals[line.asset]:
+                raise BrokenInvariant(
+                    f"epoch {commitment.epoch}: the leaves of asset 0x{line.asset.hex()} sum to {line.total}, "
+                    f"the records to {self.state.totals[line.asset]}"
+                )
