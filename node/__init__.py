@@ -1,0 +1,1 @@
+"""The service around the rules: it orders payments, makes them durable, answers, and settles on Ethereum."""
