@@ -1,0 +1,206 @@
+"""Compiles the contracts: `python -m contracts.build [--check]`.
+
+Writes one artifact for each contract of `src/` to `artifacts/`. `--check` writes nothing and fails unless the artifacts there
+are, byte for byte, what the sources compile to. Libraries and compiler come from `npm ci` in this directory; a native compiler
+of the pinned version that py-solc-x has installed is used instead of npm's, and gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from contracts import ARTIFACTS
+
+ROOT = Path(__file__).parent
+SOURCES = ROOT / "src"
+NODE_MODULES = ROOT / "node_modules"
+PINNED = json.loads((ROOT / "package.json").read_text())["dependencies"]
+COMPILER_VERSION = PINNED["solc"]
+
+SETTINGS: dict[str, Any] = {
+    "evmVersion": "cancun",
+    # A contract that is deployed once and called for years: cheap calls before small code.
+    "optimizer": {"enabled": True, "runs": 1_000_000},
+    "viaIR": False,
+    # The hash would change with every comment and with the path of the checkout.
+    "metadata": {"bytecodeHash": "none"},
+}
+OUTPUTS = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "storageLayout"]
+
+
+class BuildError(Exception):
+    """The sources do not compile, or what compiles them is not what is pinned."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m contracts.build", description="Compile the contracts.")
+    parser.add_argument("--check", action="store_true", help="fail unless the committed artifacts are up to date")
+    arguments = parser.parse_args()
+    try:
+        artifacts = build()
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return check(artifacts) if arguments.check else write(artifacts)
+
+
+def build() -> dict[str, bytes]:
+    """File name to content of every artifact."""
+    sources = collect_sources()
+    standard_input = {
+        "language": "Solidity",
+        "sources": {name: {"content": content} for name, content in sources.items()},
+        "settings": SETTINGS | {"outputSelection": {"*": {"*": OUTPUTS}}},
+    }
+    version, output = compile_standard(standard_input)
+    complaints = [error["formattedMessage"] for error in output.get("errors", []) if is_complaint(error)]
+    if complaints:
+        raise BuildError("\n".join(complaints))
+    if version.split("+")[0] != COMPILER_VERSION:
+        raise BuildError(f"compiler {version} is not the pinned {COMPILER_VERSION}")
+
+    # Without the platform: every build of a version gives the same code.
+    compiler = {"version": re.sub(r"^([^+]+\+commit\.[0-9a-f]+).*$", r"\1", version), "settings": SETTINGS}
+    artifacts: dict[str, bytes] = {}
+    for source, contracts in sorted(output["contracts"].items()):
+        if not source.startswith("src/"):
+            continue
+        for name, contract in sorted(contracts.items()):
+            if not contract["evm"]["bytecode"]["object"] or is_library(sources[source], name):
+                continue  # interfaces have no code of their own, and libraries are part of the contracts that use them
+            if f"{name}.json" in artifacts:
+                raise BuildError(f"two contracts are named {name}")
+            artifacts[f"{name}.json"] = encode_artifact(name, contract, compiler)
+    return artifacts
+
+
+def collect_sources() -> dict[str, str]:
+    """Source unit name to content, of our sources and all that they import."""
+    pending = [f"src/{path.relative_to(SOURCES).as_posix()}" for path in sorted(SOURCES.rglob("*.sol"))]
+    sources: dict[str, str] = {}
+    check_libraries()
+    while pending:
+        name = pending.pop()
+        if name in sources:
+            continue
+        content = (ROOT / name if name.startswith("src/") else NODE_MODULES / name).read_text()
+        sources[name] = content
+        pending += [resolve(name, imported) for imported in re.findall(r'^import [^"]*"([^"]+)";', content, re.MULTILINE)]
+    return dict(sorted(sources.items()))
+
+
+def resolve(importer: str, imported: str) -> str:
+    """Source unit name of an import, by the compiler's rule: relative to the importer iff it begins with a dot."""
+    if not imported.startswith("."):
+        return imported
+    parts = importer.split("/")[:-1]
+    for part in imported.split("/"):
+        if part == "..":
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return "/".join(parts)
+
+
+def check_libraries() -> None:
+    for name, version in PINNED.items():
+        manifest = NODE_MODULES / name / "package.json"
+        installed = json.loads(manifest.read_text())["version"] if manifest.exists() else "missing"
+        if installed != version:
+            raise BuildError(f"{name} is {installed}, not {version}: run `npm ci` in {ROOT}")
+
+
+def compile_standard(standard_input: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Full version of the compiler, and its standard JSON output."""
+    if has_native_compiler():
+        import solcx
+
+        output = solcx.compile_standard(standard_input, solc_version=COMPILER_VERSION)
+        version = solcx.wrapper.get_version(solcx.install.get_executable(COMPILER_VERSION))
+        return str(version), output
+    with tempfile.TemporaryDirectory() as directory:
+        input_path, output_path = Path(directory, "input.json"), Path(directory, "output.json")
+        input_path.write_text(json.dumps(standard_input))
+        subprocess.run(["node", ROOT / "solc.cjs", input_path, output_path], cwd=ROOT, check=True)
+        result = json.loads(output_path.read_text())
+        return result["version"], result["compiled"]
+
+
+def has_native_compiler() -> bool:
+    try:
+        import solcx
+    except ModuleNotFoundError:
+        return False
+    return COMPILER_VERSION in {str(version) for version in solcx.get_installed_solc_versions()}
+
+
+def is_complaint(error: dict[str, Any]) -> bool:
+    """Warnings about our own sources are errors; those about libraries are the libraries' own."""
+    file: str = (error.get("sourceLocation") or {}).get("file", "")
+    return error["severity"] == "error" or not file.startswith("@")
+
+
+def is_library(source: str, name: str) -> bool:
+    return re.search(rf"^library {name}\b", source, re.MULTILINE) is not None
+
+
+def encode_artifact(name: str, contract: dict[str, Any], compiler: dict[str, Any]) -> bytes:
+    artifact = {
+        "contractName": name,
+        "compiler": compiler,
+        "abi": contract["abi"],
+        "bytecode": "0x" + contract["evm"]["bytecode"]["object"],
+        "deployedBytecode": "0x" + contract["evm"]["deployedBytecode"]["object"],
+        "storageLayout": normalise_layout(contract["storageLayout"]),
+    }
+    return (json.dumps(artifact, indent=2) + "\n").encode()
+
+
+def normalise_layout(layout: dict[str, Any]) -> dict[str, Any]:
+    """Without the numbers of syntax tree nodes, which change with every edit anywhere."""
+
+    def strip(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {strip(key): strip(item) for key, item in value.items() if key not in ("astId", "contract")}
+        if isinstance(value, list):
+            return [strip(item) for item in value]
+        if isinstance(value, str):
+            return re.sub(r"(t_(?:struct|enum|contract)\([^()]*\))\d+", r"\1", value)
+        return value
+
+    stripped: dict[str, Any] = strip(layout)
+    if len(stripped["types"] or {}) != len(layout["types"] or {}):
+        raise BuildError("two types of the storage layout have one name")
+    return stripped
+
+
+def write(artifacts: dict[str, bytes]) -> int:
+    ARTIFACTS.mkdir(exist_ok=True)
+    for stale in ARTIFACTS.glob("*.json"):
+        if stale.name not in artifacts:
+            stale.unlink()
+    for name, content in artifacts.items():
+        (ARTIFACTS / name).write_bytes(content)
+    print(f"wrote {len(artifacts)} artifacts")
+    return 0
+
+
+def check(artifacts: dict[str, bytes]) -> int:
+    committed = {path.name: path.read_bytes() for path in ARTIFACTS.glob("*.json")}
+    stale = sorted(name for name in artifacts.keys() | committed.keys() if artifacts.get(name) != committed.get(name))
+    for name in stale:
+        print(f"{name} is not what the sources compile to", file=sys.stderr)
+    if not stale:
+        print(f"{len(artifacts)} artifacts are up to date")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
