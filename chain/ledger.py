@@ -4,26 +4,26 @@ This is what the node's sealer runs beside the sequencer and what an auditor run
 blocks and cuts, and both get the same roots, or it stops.
 """
 
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import msgspec
 
-from chain.account import AccountLeaf, encode_account_leaf, hash_account_leaf
+from chain.account import AccountLeaf, NonceWindow, encode_account_leaf, hash_account_leaf
 from chain.block import (
     DEPOSIT,
     PAYMENT,
     Block,
     Deposit,
-    build_records_tree,
     hash_header,
 )
 from chain.commitment import AssetCommitment, Commitment, hash_commitment
 from chain.errors import BrokenInvariant, Refusal
 from chain.kinds import WITHDRAW
-from chain.merkle import ListFrontier, SumFrontier, SumTree
+from chain.merkle import PACKED_SIZE, ListFrontier, SumFrontier, SumNode, SumTree
 from chain.params import Parameters
 from chain.payment import SignedPayment, check_structure, compute_payment_id
-from chain.primitives import ZERO_HASH, Address, Hash
+from chain.primitives import ADDRESS_SIZE, ZERO_HASH, Address, Hash
 from chain.signatures import check_signer
 from chain.state import State
 from chain.statement import Credit, Debit, OpenStatement, Withdrawal, hash_withdrawal
@@ -32,6 +32,7 @@ from chain.transition import (
     apply_cut,
     apply_deposit,
     apply_payment,
+    check_block,
     check_cut,
     check_deposit,
     check_payment,
@@ -59,16 +60,39 @@ class SealedEpoch(msgspec.Struct, frozen=True):
     changes: tuple[AssetChanges, ...]
 
 
+class AssetSnapshot(msgspec.Struct, frozen=True):
+    asset: Address
+    deposit_count: int
+    accounts: bytes
+    """20 bytes an account, in the order of leaf indexes."""
+    leaves: bytes
+    """48 bytes an account: leaf hash ‖ closing balance u128."""
+
+
+class LedgerSnapshot(msgspec.Struct, frozen=True):
+    """A ledger at the boundary of two epochs. All else that it knows follows from this."""
+
+    epoch: int
+    """The open one, in which nothing has happened yet."""
+    last_cut_at: int
+    block_number: int
+    block_hash: Hash
+    timestamp: int
+    previous: Hash
+    """Digest of the last commitment."""
+    nonces: dict[Address, NonceWindow]
+    assets: tuple[AssetSnapshot, ...]
+
+
 class _AssetBook:
     """One asset: its state tree, the accounts by leaf index, and what the open epoch has touched."""
 
-    __slots__ = ("closings", "indexes", "open", "tree", "withdrawals", "withdrawn")
+    __slots__ = ("indexes", "open", "tree", "withdrawals", "withdrawn")
 
-    def __init__(self) -> None:
-        self.tree = SumTree()
-        self.indexes: dict[Address, int] = {}
-        self.closings: list[int] = []
-        """By leaf index: the balance at the end of the last sealed epoch."""
+    def __init__(self, tree: SumTree, accounts: Iterable[Address] = ()) -> None:
+        self.tree = tree
+        """As of the end of the last sealed epoch."""
+        self.indexes = {account: index for index, account in enumerate(accounts)}
         self.open: dict[Address, OpenStatement] = {}
         self.withdrawals: list[Withdrawal] = []
         self.withdrawn = SumFrontier()
@@ -77,9 +101,7 @@ class _AssetBook:
         statement = self.open.get(account)
         if statement is None:
             statement = self.open[account] = OpenStatement()
-            if account not in self.indexes:
-                self.indexes[account] = len(self.closings)
-                self.closings.append(0)
+            self.indexes.setdefault(account, len(self.indexes))
         return statement
 
 
@@ -100,22 +122,12 @@ class Ledger:
 
     def list_asset(self, asset: Address) -> None:
         list_asset(self.state, asset)
-        self._books[asset] = _AssetBook()
+        self._books[asset] = _AssetBook(SumTree())
 
     def apply_block(self, block: Block) -> Hash:
         """Replays one block. Returns its hash. Raises `BrokenInvariant` naming the block and what is wrong with it."""
         header, state = block.header, self.state
-        if header.number != state.block_number + 1:
-            raise BrokenInvariant(f"block {header.number} comes where {state.block_number + 1} is next")
-        where = f"block {header.number}"
-        if header.previous != state.block_hash:
-            raise BrokenInvariant(f"{where} does not follow the block before it")
-        if header.timestamp < state.timestamp or header.timestamp <= state.last_cut_at:
-            raise BrokenInvariant(f"{where} is dated {header.timestamp}, before what it follows")
-        if header.record_count != len(block.records) or not block.records:
-            raise BrokenInvariant(f"{where} has {len(block.records)} records and says {header.record_count}")
-        if build_records_tree(block.records).root != header.records_root:
-            raise BrokenInvariant(f"the records of {where} do not lead to its records root")
+        check_block(state, block)
         for index, record in enumerate(block.records):
             if type(record) is Deposit:
                 self._apply_deposit(record, header.number, index)
@@ -149,6 +161,44 @@ class Ledger:
         self._first_block = state.block_number + 1
         self._previous = hash_commitment(commitment, state.parameters.domain)
         return SealedEpoch(commitment, changes)
+
+    def take_snapshot(self) -> LedgerSnapshot:
+        """Between a cut and what follows it. Raises `BrokenInvariant` when the open epoch has begun to fill."""
+        state = self.state
+        if self._blocks.count or any(book.open for book in self._books.values()):
+            raise BrokenInvariant("a snapshot is taken at the boundary of two epochs only")
+        return LedgerSnapshot(
+            epoch=state.epoch,
+            last_cut_at=state.last_cut_at,
+            block_number=state.block_number,
+            block_hash=state.block_hash,
+            timestamp=state.timestamp,
+            previous=self._previous,
+            nonces=state.nonces,
+            assets=tuple(
+                [
+                    AssetSnapshot(asset, state.deposit_counts[asset], b"".join(book.indexes), book.tree.packed_leaves)
+                    for asset, book in self._books.items()
+                ]
+            ),
+        )
+
+    @classmethod
+    def restore(cls, parameters: Parameters, snapshot: LedgerSnapshot) -> "Ledger":
+        """The ledger that the snapshot was taken of. Whether its roots are the committed ones is for the caller to
+        check: `get_root` tells them."""
+        ledger = cls(parameters)
+        ledger.state = restore_state(parameters, snapshot)
+        ledger._first_block = snapshot.block_number + 1
+        ledger._previous = snapshot.previous
+        for part in snapshot.assets:
+            tree = SumTree.from_packed_leaves(part.leaves)
+            ledger._books[part.asset] = _AssetBook(tree, _split_accounts(part))
+        return ledger
+
+    def get_root(self, asset: Address) -> SumNode:
+        """Root and total of an asset's state tree at the end of the last sealed epoch."""
+        return self._books[asset].tree.root
 
     def _apply_payment(self, signed: SignedPayment, block: int, index: int, timestamp: int) -> None:
         payment, state = signed.payment, self.state
@@ -194,7 +244,7 @@ class Ledger:
                 owner=account,
                 epoch=epoch,
                 nonces=self.state.get_nonces(account),
-                opening=book.closings[index],
+                opening=book.tree.get_leaf_sum(index),
                 debits=statement.debits_total,
                 credits=statement.credits_total,
                 debit_count=statement.debits.count,
@@ -205,7 +255,6 @@ class Ledger:
             encoded = encode_account_leaf(leaf)
             leaves.append((index, encoded))
             hashes.append((index, (hash_account_leaf(encoded), leaf.closing)))
-            book.closings[index] = leaf.closing
         hashes.sort()
         leaves.sort()
         return AssetChanges(asset, leaves, book.tree.update(hashes), list(book.withdrawals))
@@ -234,3 +283,28 @@ class Ledger:
                     f"epoch {commitment.epoch}: the leaves of asset 0x{line.asset.hex()} sum to {line.total}, "
                     f"the records to {self.state.totals[line.asset]}"
                 )
+
+
+def restore_state(parameters: Parameters, snapshot: LedgerSnapshot) -> State:
+    """The state alone, without trees: what a sequencer goes on from."""
+    state = State(parameters)
+    for part in snapshot.assets:
+        list_asset(state, part.asset)
+        closings = [
+            int.from_bytes(part.leaves[at + 32 : at + PACKED_SIZE], "big")
+            for at in range(0, len(part.leaves), PACKED_SIZE)
+        ]
+        state.balances[part.asset] = dict(zip(_split_accounts(part), closings, strict=True))
+        state.totals[part.asset] = sum(closings)
+        state.deposit_counts[part.asset] = part.deposit_count
+    state.nonces = dict(snapshot.nonces)
+    state.epoch = snapshot.epoch
+    state.last_cut_at = snapshot.last_cut_at
+    state.block_number = snapshot.block_number
+    state.block_hash = snapshot.block_hash
+    state.timestamp = snapshot.timestamp
+    return state
+
+
+def _split_accounts(part: AssetSnapshot) -> list[Address]:
+    return [part.accounts[at : at + ADDRESS_SIZE] for at in range(0, len(part.accounts), ADDRESS_SIZE)]

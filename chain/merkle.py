@@ -204,6 +204,21 @@ class SumTree:
         self._levels: list[bytearray] = [bytearray()]
         self.update(enumerate(leaves))
 
+    @classmethod
+    def from_packed_leaves(cls, packed: bytes) -> "SumTree":
+        """The tree whose `packed_leaves` are these."""
+        return cls([unpack_sum_node(packed[at : at + PACKED_SIZE]) for at in range(0, len(packed), PACKED_SIZE)])
+
+    @property
+    def packed_leaves(self) -> bytes:
+        """48 bytes a leaf, in order."""
+        return bytes(self._levels[0])
+
+    def get_leaf_sum(self, index: int) -> int:
+        """0 for a leaf that is not there yet."""
+        at = index * PACKED_SIZE
+        return int.from_bytes(self._levels[0][at + 32 : at + PACKED_SIZE], "big")
+
     @property
     def root(self) -> SumNode:
         return unpack_sum_node(bytes(self._levels[-1][:PACKED_SIZE])) if self.count else EMPTY_SUM

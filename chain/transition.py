@@ -13,7 +13,7 @@ The order in which a payment is refused is part of the protocol, so that every i
    insufficient_balance, epoch_limit
 """
 
-from chain.block import Deposit
+from chain.block import Block, Deposit, build_records_tree, hash_header
 from chain.errors import (
     BrokenInvariant,
     EpochLimit,
@@ -21,6 +21,7 @@ from chain.errors import (
     InsufficientBalance,
     NonceTooFar,
     NonceUsed,
+    Refusal,
     UnknownAsset,
 )
 from chain.kinds import KINDS, WITHDRAW
@@ -131,6 +132,47 @@ def apply_deposit(state: State, deposit: Deposit) -> None:
 
 
 # --- blocks and epochs
+
+
+def check_block(state: State, block: Block) -> None:
+    """Whether a stored block is the next one and holds what its header says; its records are not looked into.
+
+    Raises `BrokenInvariant`, in this order: number, previous, timestamp, record count, records root.
+    """
+    header = block.header
+    if header.number != state.block_number + 1:
+        raise BrokenInvariant(f"block {header.number} comes where {state.block_number + 1} is next")
+    where = f"block {header.number}"
+    if header.previous != state.block_hash:
+        raise BrokenInvariant(f"{where} does not follow the block before it")
+    if header.timestamp < state.timestamp or header.timestamp <= state.last_cut_at:
+        raise BrokenInvariant(f"{where} is dated {header.timestamp}, before what it follows")
+    if header.record_count != len(block.records) or not block.records:
+        raise BrokenInvariant(f"{where} has {len(block.records)} records and says {header.record_count}")
+    if build_records_tree(block.records).root != header.records_root:
+        raise BrokenInvariant(f"the records of {where} do not lead to its records root")
+
+
+def replay_block(state: State, block: Block) -> Hash:
+    """Checks and applies a stored block, but for the payers' signatures. Returns its hash.
+
+    Raises `BrokenInvariant` naming the block and what is wrong with it; the state is then of no more use.
+    """
+    check_block(state, block)
+    header = block.header
+    for index, record in enumerate(block.records):
+        if isinstance(record, Deposit):
+            check_deposit(state, record)
+            apply_deposit(state, record)
+            continue
+        try:
+            check_payment(state, record.payment, header.timestamp)
+        except Refusal as refusal:
+            raise BrokenInvariant(f"record {index} of block {header.number}: {refusal.code}: {refusal}") from refusal
+        apply_payment(state, record.payment)
+    block_hash = hash_header(header, state.parameters.domain)
+    apply_block_end(state, header.number, block_hash, header.timestamp)
+    return block_hash
 
 
 def apply_block_end(state: State, number: int, block_hash: Hash, timestamp: int) -> None:

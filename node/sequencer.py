@@ -1,0 +1,448 @@
+"""The sequencer: the single writer. It orders what arrives, applies it, makes it durable, and only then answers.
+
+One block is a group commit: while the last block is being written, whatever arrives is checked and applied into the
+next; when the disk is done, that one is closed and written. With no load a block holds one payment and leaves at once.
+
+What holds if we die here:
+- before the append: nothing happened; nobody was told anything;
+- after the append, before the answer: the payment is in the ledger, and sending it again is answered with its receipt;
+- after the append, before the block's signature is stored: recovery signs again, and gets the same bytes (RFC 6979).
+A header is never signed before its block is durable: a signed header of a lost block would contradict its successor.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeAlias
+
+import msgspec
+from coincurve import PrivateKey
+
+from chain.account import NonceWindow
+from chain.block import (
+    Deposit,
+    Header,
+    Record,
+    build_records_tree,
+    encode_block,
+    encode_record,
+    hash_header,
+)
+from chain.commitment import Commitment
+from chain.errors import Refusal
+from chain.merkle import ListTree
+from chain.payment import SignedPayment
+from chain.primitives import Address, Hash, Signature
+from chain.signatures import sign_digest
+from chain.state import State
+from chain.transition import (
+    apply_block_end,
+    apply_cut,
+    apply_deposit,
+    apply_payment,
+    check_cut,
+    check_deposit,
+    check_payment,
+    compute_block_timestamp,
+    list_asset,
+)
+from node.entries import BLOCK_PREFIX, encode_asset, encode_cut, encode_seal
+from node.journal import Journal
+from node.verification import Verified
+
+MAX_BLOCK_RECORDS: Final = 4096
+"""Records of one block: bounds the memory, the time to hash it, and the length of every receipt's proof (12)."""
+
+
+class SequencerStopped(RuntimeError):
+    """The node is stopping, or its journal failed: nothing more is ordered."""
+
+
+class PublishedBlock(msgspec.Struct, frozen=True):
+    """A durable block with what receipts are cut from."""
+
+    header: Header
+    hash: Hash
+    signature: Signature
+    records: list[Record]
+    tree: ListTree
+
+
+class Placed(msgspec.Struct, frozen=True, gc=False):
+    """A payment is in the ledger, durably, at this place."""
+
+    block: int
+    index: int
+
+
+class Declined(msgspec.Struct, frozen=True):
+    """A payment was refused. If its nonce is used, it may itself be what used it, in a block long past."""
+
+    refusal: Refusal
+    is_nonce_used: bool
+
+
+Outcome: TypeAlias = Placed | Declined
+
+
+class _Submission(msgspec.Struct):
+    payments: list[Verified]
+    done: "asyncio.Future[list[Outcome]]"
+    outcomes: list[Outcome] = []
+    next: int = 0
+    """How many have been ordered: a long one may take several blocks."""
+
+
+class _Deposits(msgspec.Struct):
+    deposits: list[Deposit]
+    done: "asyncio.Future[None]"
+
+
+class _Event(msgspec.Struct):
+    """An entry of its own, between blocks. `apply` writes to the state and returns the entry."""
+
+    apply: Callable[[], bytes]
+    done: "asyncio.Future[None]"
+
+
+_Request: TypeAlias = _Submission | _Deposits | _Event
+
+
+class _Draft:
+    """A block being filled."""
+
+    __slots__ = ("encoded", "records", "timestamp", "waiting")
+
+    def __init__(self, timestamp: int) -> None:
+        self.timestamp = timestamp
+        self.records: list[Record] = []
+        self.encoded: list[bytes] = []
+        self.waiting: list[_Submission | _Deposits] = []
+        """Answered when this block is durable."""
+
+
+_Undo: TypeAlias = dict[tuple[Address, Address] | Address, int | NonceWindow]
+"""What a draft changed, as it was before: (asset, account) → balance, account → nonce window."""
+
+
+class Sequencer:
+    """`submit`, `credit_deposits`, `list_asset`, `cut` and `append_seal` take their turns in one queue."""
+
+    def __init__(
+        self,
+        state: State,
+        journal: Journal,
+        operator_key: PrivateKey,
+        clock_ms: Callable[[], int],
+        on_durable: Callable[[PublishedBlock | None], None],
+    ) -> None:
+        """`on_durable` hears of every entry once it is durable: the block, or None for entries that are none."""
+        self.state = state
+        self._journal = journal
+        self._key = operator_key
+        self._clock_ms = clock_ms
+        self._on_durable = on_durable
+        self._queue: deque[_Request] = deque()
+        self._arrived = asyncio.Event()
+        self._writer = ThreadPoolExecutor(1, "journal")
+        self._draft: _Draft | None = None
+        self._is_writing = False
+        self._in_flight: Sequence[_Request] = ()
+        """Whom the write that is under way will answer."""
+        self._undo: deque[_Undo] = deque([{}])
+        self._recent: dict[Hash, Placed] = {}
+        self._recent_blocks: deque[tuple[int, list[Hash]]] = deque()
+        self._queued_payments = 0
+        self._failure: BaseException | None = None
+        self.durable_block = state.block_number
+        self.durable_epoch = state.epoch
+        self.epoch_records = 0
+        """Records in the open epoch, durable or about to be."""
+
+    # --- what others ask of it
+
+    @property
+    def backlog(self) -> int:
+        """Payments that wait to be ordered."""
+        return self._queued_payments
+
+    @property
+    def unindexed(self) -> int:
+        """Payments remembered here because the index has not reached them yet."""
+        return len(self._recent)
+
+    async def submit(self, payments: list[Verified]) -> list[Outcome]:
+        """Orders payments as one after another. Returns when everything that the outcomes rest on is durable.
+
+        Raises `SequencerStopped`.
+        """
+        submission = _Submission(payments, asyncio.get_running_loop().create_future(), [])
+        self._queued_payments += len(payments)
+        self._put(submission)
+        return await submission.done
+
+    async def credit_deposits(self, deposits: list[Deposit]) -> None:
+        """Credits the next deposits of their assets; returns when that is durable. Those already credited are passed
+        over. Raises `SequencerStopped`."""
+        for at in range(0, len(deposits), MAX_BLOCK_RECORDS):
+            request = _Deposits(deposits[at : at + MAX_BLOCK_RECORDS], asyncio.get_running_loop().create_future())
+            self._put(request)
+            await request.done
+
+    async def list_asset(self, asset: Address) -> None:
+        """Takes the next asset of the contract's list; returns when that is durable. Raises `SequencerStopped`."""
+
+        def apply() -> bytes:
+            list_asset(self.state, asset)
+            return encode_asset(asset)
+
+        await self._put_event(apply)
+
+    async def cut(self, choose_cut_at: Callable[[], int]) -> int:
+        """Ends the open epoch at the next block boundary. Returns its cutAt (ms), durable. Raises `SequencerStopped`.
+
+        `choose_cut_at` is called at the boundary; what it returns is raised to the last block's time if that is later.
+        """
+        chosen: list[int] = []
+
+        def apply() -> bytes:
+            state = self.state
+            cut_at = max(choose_cut_at(), state.timestamp, state.last_cut_at + 1)
+            epoch = state.epoch
+            check_cut(state, epoch, cut_at)
+            apply_cut(state, cut_at)
+            self.epoch_records = 0
+            chosen.append(cut_at)
+            return encode_cut(epoch, cut_at)
+
+        await self._put_event(apply)
+        return chosen[0]
+
+    async def append_seal(self, commitment: Commitment, signature: Signature) -> None:
+        """Records the signed commitment of an epoch that was cut; returns when that is durable."""
+        await self._put_event(lambda: encode_seal(commitment, signature))
+
+    def get_balance(self, asset: Address, account: Address) -> int:
+        """The durable balance: what is applied but not on disk yet is not seen."""
+        for undo in self._undo:
+            before = undo.get((asset, account))
+            if before is not None:
+                return before  # type: ignore[return-value]
+        return self.state.get_balance(asset, account)
+
+    def get_nonces(self, account: Address) -> NonceWindow:
+        """The durable nonce window."""
+        for undo in self._undo:
+            before = undo.get(account)
+            if before is not None:
+                return before  # type: ignore[return-value]
+        return self.state.get_nonces(account)
+
+    def find_recent(self, payment_id: Hash) -> Placed | None:
+        """Where a payment stands, if its block is durable and the index may not know it yet."""
+        placed = self._recent.get(payment_id)
+        return placed if placed is not None and placed.block <= self.durable_block else None
+
+    async def drain(self) -> None:
+        """Returns when all that was asked until now is durable and answered. Raises `SequencerStopped`."""
+        while self._queue or self._draft is not None or self._is_writing:
+            barrier = _Deposits([], asyncio.get_running_loop().create_future())
+            self._put(barrier)
+            await barrier.done
+
+    def forget_until(self, block: int) -> None:
+        """The index has everything up to `block`."""
+        while self._recent_blocks and self._recent_blocks[0][0] <= block:
+            for payment_id in self._recent_blocks.popleft()[1]:
+                del self._recent[payment_id]
+
+    def remember(self, block: int, payment_ids: list[Hash]) -> None:
+        """At start-up: a block that the index has not reached."""
+        for index, payment_id in enumerate(payment_ids):
+            self._recent[payment_id] = Placed(block, index)
+        self._recent_blocks.append((block, payment_ids))
+
+    # --- the loop
+
+    async def run(self) -> None:
+        """Runs until cancelled. Any failure is final: the journal's state is unknown, and replay is the way back."""
+        try:
+            while True:
+                await self._arrived.wait()
+                self._arrived.clear()
+                if self._failure is not None:
+                    raise self._failure
+                self._fill()
+                if not self._is_writing and self._write_next():
+                    self._arrived.set()  # the disk is busy: fill the next block meanwhile
+        finally:
+            self._stop()
+
+    def _fill(self) -> None:
+        """CHECK and APPLY, as long as the draft has room and blocks are what comes next."""
+        while self._queue:
+            request = self._queue[0]
+            if isinstance(request, _Event):
+                return
+            if self._draft is None:
+                self._draft = _Draft(compute_block_timestamp(self.state, self._clock_ms()))
+            draft = self._draft
+            if isinstance(request, _Submission):
+                if not self._order(request, draft):
+                    return
+            else:
+                if len(draft.records) + len(request.deposits) > MAX_BLOCK_RECORDS:
+                    return
+                for deposit in request.deposits:
+                    self._credit(deposit, draft)
+            self._queue.popleft()
+            if draft.records or self._is_writing:
+                draft.waiting.append(request)
+            else:
+                self._draft = None
+                self._answer(request)
+
+    def _order(self, submission: _Submission, draft: _Draft) -> bool:
+        """Whether all of it has been ordered; False when the draft is full."""
+        state, recent, block = self.state, self._recent, self.state.block_number + 1
+        records, outcomes, undo = draft.records, submission.outcomes, self._undo[-1]
+        for position in range(submission.next, len(submission.payments)):
+            verified = submission.payments[position]
+            signed = verified.signed
+            placed = recent.get(signed.id)
+            if placed is not None:
+                outcomes.append(placed)
+                continue
+            if len(records) >= MAX_BLOCK_RECORDS:
+                submission.next = position
+                return False
+            payment = signed.payment
+            try:
+                check_payment(state, payment, draft.timestamp)
+            except Refusal as refusal:
+                is_used = state.get_nonces(payment.payer).is_used(payment.nonce)
+                outcomes.append(Declined(refusal, is_used))
+                continue
+            asset, payer = payment.asset, payment.payer
+            balances = state.balances[asset]
+            undo.setdefault(payer, state.get_nonces(payer))
+            undo.setdefault((asset, payer), balances[payer])
+            for output in payment.outputs:
+                undo.setdefault((asset, output.to), balances.get(output.to, 0))
+            apply_payment(state, payment)
+            placed = Placed(block, len(records))
+            recent[signed.id] = placed
+            outcomes.append(placed)
+            records.append(signed)
+            draft.encoded.append(verified.record)
+        self._queued_payments -= len(submission.payments)
+        return True
+
+    def _credit(self, deposit: Deposit, draft: _Draft) -> None:
+        if deposit.index < self.state.deposit_counts.get(deposit.asset, 0):
+            return  # told twice; the contract's queue index makes that harmless
+        check_deposit(self.state, deposit)
+        key = (deposit.asset, deposit.account)
+        self._undo[-1].setdefault(key, self.state.get_balance(*key))
+        apply_deposit(self.state, deposit)
+        draft.records.append(deposit)
+        draft.encoded.append(encode_record(deposit))
+
+    def _write_next(self) -> bool:
+        """Closes the draft, or takes the event that is next, and starts writing it. Whether there was anything to do."""
+        draft = self._draft
+        if draft is not None:
+            self._draft = None
+            if draft.records:
+                self._write_block(draft)
+            else:
+                self._answer_all(draft.waiting)
+            return True
+        if self._queue and isinstance(event := self._queue[0], _Event):
+            self._queue.popleft()
+            self._write(event.apply(), None, [event], lambda: self._publish_event(event))
+            return True
+        return False
+
+    def _write_block(self, draft: _Draft) -> None:
+        state = self.state
+        tree = build_records_tree(draft.records)
+        header = Header(state.block_number + 1, state.block_hash, draft.timestamp, tree.root, len(draft.records))
+        block_hash = hash_header(header, state.parameters.domain)
+        apply_block_end(state, header.number, block_hash, draft.timestamp)
+        self.epoch_records += len(draft.records)
+        entry = BLOCK_PREFIX + encode_block(header, draft.encoded)
+        self._write(
+            entry, header.number, draft.waiting, lambda: self._publish_block(header, block_hash, draft, tree)
+        )
+
+    def _write(
+        self, entry: bytes, block_number: int | None, waiting: Sequence[_Request], publish: Callable[[], None]
+    ) -> None:
+        height = self._journal.height
+        self._is_writing = True
+        self._in_flight = waiting
+        self._undo.append({})
+        writing = asyncio.get_running_loop().run_in_executor(
+            self._writer, self._journal.append, height, entry, block_number
+        )
+        writing.add_done_callback(lambda done: self._finish_write(done, publish))
+
+    def _finish_write(self, done: "asyncio.Future[None]", publish: Callable[[], None]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            self._failure = done.exception() or SequencerStopped("the write was cancelled")
+        else:
+            self._is_writing = False
+            self._in_flight = ()
+            self._undo.popleft()
+            publish()
+        self._arrived.set()
+
+    def _publish_block(self, header: Header, block_hash: Hash, draft: _Draft, tree: ListTree) -> None:
+        signature = sign_digest(self._key, block_hash)
+        self._journal.put_signature(header.number, signature)
+        self.durable_block = header.number
+        ids = [record.id for record in draft.records if type(record) is SignedPayment]
+        self._recent_blocks.append((header.number, ids))
+        self._on_durable(PublishedBlock(header, block_hash, signature, draft.records, tree))
+        self._answer_all(draft.waiting)
+
+    def _publish_event(self, event: _Event) -> None:
+        self.durable_epoch = self.state.epoch
+        self._on_durable(None)
+        if not event.done.done():
+            event.done.set_result(None)
+
+    def _answer_all(self, requests: Iterable[_Submission | _Deposits]) -> None:
+        for request in requests:
+            self._answer(request)
+
+    @staticmethod
+    def _answer(request: _Submission | _Deposits) -> None:
+        if request.done.done():  # the asker has gone
+            return
+        if isinstance(request, _Submission):
+            request.done.set_result(request.outcomes)
+        else:
+            request.done.set_result(None)
+
+    def _put(self, request: _Request) -> None:
+        if self._failure is not None:
+            raise SequencerStopped("the sequencer has stopped")
+        self._queue.append(request)
+        self._arrived.set()
+
+    async def _put_event(self, apply: Callable[[], bytes]) -> None:
+        event = _Event(apply, asyncio.get_running_loop().create_future())
+        self._put(event)
+        await event.done
+
+    def _stop(self) -> None:
+        self._failure = self._failure or SequencerStopped("the sequencer has stopped")
+        self._writer.shutdown(wait=True)
+        drafted = self._draft.waiting if self._draft else ()
+        for request in [*self._in_flight, *drafted, *self._queue]:
+            if not request.done.done():
+                request.done.set_exception(SequencerStopped("the sequencer has stopped"))
+        self._queue.clear()

@@ -1,0 +1,126 @@
+"""The pool of verifiers: submissions go out to whichever is least busy, results come back in the order of the asking."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+
+from chain.params import Domain
+from chain.payment import SignedPayment, decode_signed_payment
+from node.process import WorkerProcess
+
+_CHUNK_SIZE: Final = 64
+"""Submissions in one message: small enough to spread a batch over all verifiers, large enough to pay for the trip."""
+
+_MAX_IN_FLIGHT: Final = 2
+"""Messages a verifier has at once: one in work, and the next at hand when it is done."""
+
+_RECORD_HEAD: Final = 3
+"""Bytes before the payment in an encoded record: type u8 ‖ size u16."""
+
+
+class Verified(msgspec.Struct, frozen=True, gc=False):
+    """A payment whose structure and signature are right, ready to be ordered."""
+
+    signed: SignedPayment
+    record: bytes
+    """As it will stand in the journal."""
+    json: bytes
+    """The payment as receipts show it."""
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """A refusal as the interface words it."""
+
+    code: str
+    message: str
+    values: dict[str, object]
+
+
+Verdict: TypeAlias = Verified | Refused
+_Job: TypeAlias = "tuple[list[bytes], asyncio.Future[list[Verdict]]]"
+
+
+class VerifierPool:
+    def __init__(self, workers: list[WorkerProcess]) -> None:
+        self._workers = workers
+        self._waiting: deque[_Job] = deque()
+        self._in_flight: list[deque[list[_Job]]] = [deque() for _ in workers]
+        self._count = 0
+
+    @classmethod
+    async def start(cls, count: int, domain: Domain) -> "VerifierPool":
+        workers = await asyncio.gather(*[WorkerProcess.start("verifier") for _ in range(count)])
+        for worker in workers:
+            worker.send((domain.chain_id, domain.verifying_contract))
+        return cls(list(workers))
+
+    @property
+    def count(self) -> int:
+        """Submissions that have been asked about and not answered."""
+        return self._count
+
+    async def verify(self, submissions: Sequence[bytes]) -> list[Verdict]:
+        """One verdict for each, in order. Each is the JSON text of `[payment, signature]`."""
+        loop = asyncio.get_running_loop()
+        jobs = []
+        for at in range(0, len(submissions), _CHUNK_SIZE):
+            future: asyncio.Future[list[Verdict]] = loop.create_future()
+            chunk = list(submissions[at : at + _CHUNK_SIZE])
+            self._waiting.append((chunk, future))
+            self._count += len(chunk)
+            jobs.append(future)
+        self._dispatch()
+        verdicts: list[Verdict] = []
+        for job in jobs:
+            verdicts += await job
+        return verdicts
+
+    async def run(self) -> None:
+        """Receives verdicts until cancelled. Raises `ChannelClosed` when a verifier ends: the node cannot go on."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(len(self._workers)):
+                group.create_task(self._receive(number))
+
+    async def stop(self) -> None:
+        await asyncio.gather(*[worker.stop() for worker in self._workers])
+
+    def _dispatch(self) -> None:
+        while self._waiting:
+            number = min(range(len(self._workers)), key=lambda candidate: len(self._in_flight[candidate]))
+            if len(self._in_flight[number]) >= _MAX_IN_FLIGHT:
+                return
+            jobs = [self._waiting.popleft()]
+            size = len(jobs[0][0])
+            # Single requests travel together: under load the trip costs more than the work of queueing.
+            while self._waiting and size + len(self._waiting[0][0]) <= _CHUNK_SIZE:
+                jobs.append(self._waiting.popleft())
+                size += len(jobs[-1][0])
+            self._in_flight[number].append(jobs)
+            self._workers[number].send([params for job in jobs for params in job[0]])
+
+    async def _receive(self, number: int) -> None:
+        worker, in_flight = self._workers[number], self._in_flight[number]
+        while True:
+            results = await worker.receive()
+            jobs = in_flight.popleft()
+            self._dispatch()
+            at = 0
+            for submissions, future in jobs:
+                verdicts = [_read_result(result) for result in results[at : at + len(submissions)]]
+                at += len(submissions)
+                self._count -= len(submissions)
+                if not future.done():  # the asker may have gone
+                    future.set_result(verdicts)
+
+
+def _read_result(result: list[object]) -> Verdict:
+    if len(result) == 2:
+        record, json = result
+        assert isinstance(record, bytes) and isinstance(json, bytes)
+        return Verified(decode_signed_payment(record[_RECORD_HEAD:]), record, json)
+    code, message, values = result
+    assert isinstance(code, str) and isinstance(message, str) and isinstance(values, dict)
+    return Refused(code, message, values)

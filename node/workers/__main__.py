@@ -1,0 +1,37 @@
+"""`python -m node.workers ROLE FD [ARGUMENT…]`: started by the node only."""
+
+import os
+import signal
+import socket
+import sys
+
+from node.framing import ChannelClosed, WorkerChannel
+
+
+def main() -> None:
+    role, fd, *arguments = sys.argv[1:]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the node decides when workers end
+    channel = WorkerChannel(socket.socket(fileno=int(fd)))
+    try:
+        if role == "verifier":
+            from node.workers.verifier import run_verifier
+
+            run_verifier(channel)
+        elif role == "indexer":
+            from node.workers.indexer import run_indexer
+
+            os.nice(5)  # what waits for a receipt comes first
+            run_indexer(channel, *arguments)
+        elif role == "sealer":
+            from node.workers.sealer import run_sealer
+
+            os.nice(5)
+            run_sealer(channel, *arguments)
+        else:
+            raise SystemExit(f"no worker has the role {role!r}")
+    except ChannelClosed:
+        return
+
+
+if __name__ == "__main__":
+    main()
