@@ -1,0 +1,844 @@
+"""Writes the vector files: `python -m tests.vectors.generate` (`--check` only compares). Deterministic.
+
+Every `want` comes from `reference`, never from `chain`; an `error` is what the case was built to be refused for.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from eth_account import Account
+from eth_utils import keccak
+
+from tests.vectors import FOLDER, reference
+
+Cases = Iterator[dict[str, Any]]
+
+ETHER: Final = bytes(20)
+TOKEN: Final = bytes.fromhex("7e" * 20)
+SETTLEMENT: Final = bytes.fromhex("5e" * 20)
+L1_CHAIN_ID: Final = 31337
+DOMAIN: Final = reference.make_domain(reference.ledger_chain_id(L1_CHAIN_ID, SETTLEMENT), SETTLEMENT)
+DEPLOYED_AT: Final = 1_800_000_000
+GENESIS_JSON: Final = reference.parameters_json(L1_CHAIN_ID, SETTLEMENT, ETHER, DEPLOYED_AT)
+
+KEYS: Final = {name: keccak(text=f"tallystick vector key of {name}") for name in ("alice", "bob", "carol", "operator")}
+ADDRESSES: Final = {name: reference.address_of(key) for name, key in KEYS.items()}
+ALICE, BOB, CAROL = ADDRESSES["alice"], ADDRESSES["bob"], ADDRESSES["carol"]
+
+MAX_U32, MAX_U64, MAX_U128, MAX_U256 = (2**bits - 1 for bits in (32, 64, 128, 256))
+
+
+def some_hash(text: str) -> bytes:
+    return keccak(text=text)
+
+
+def to_json(value: Any) -> Any:
+    """Bytes as `0x` hex, integers as decimal strings; text and truth values as they are."""
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, dict):
+        return {name: to_json(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(member) for member in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value
+
+
+def want(desc: str, given: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    return {"desc": desc, "input": to_json(given), "want": to_json(result)}
+
+
+def refuse(desc: str, given: dict[str, Any], error: str) -> dict[str, Any]:
+    return {"desc": desc, "input": to_json(given), "error": error}
+
+
+def node_form(node: reference.SumNode) -> dict[str, Any]:
+    return {"hash": node[0], "sum": node[1]}
+
+
+# --- trees
+
+
+def make_items(count: int) -> list[bytes]:
+    """Records as a block lists them: type u8 ‖ id."""
+    return [b"\x01" + some_hash(f"record {number}") for number in range(count)]
+
+
+def make_list_trees() -> Cases:
+    for count in (0, 1, 2, 3, 4, 5, 7, 8, 9, 16):
+        items = make_items(count)
+        proofs = [reference.list_proof(items, index) for index in range(count)]
+        result = {"leaves": [keccak(b"\x80" + item) for item in items], "root": reference.list_root(items)}
+        yield want(f"{count} leaves", {"items": items}, {**result, "proofs": proofs})
+    yield want(
+        "items of other lengths: empty, 1, 20 and 100 bytes",
+        {"items": [b"", b"\x80", bytes(20), bytes(range(100))]},
+        _list_tree_result([b"", b"\x80", bytes(20), bytes(range(100))]),
+    )
+    yield want("two equal items", {"items": [b"a", b"a"]}, _list_tree_result([b"a", b"a"]))
+
+
+def _list_tree_result(items: list[bytes]) -> dict[str, Any]:
+    return {
+        "leaves": [keccak(b"\x80" + item) for item in items],
+        "root": reference.list_root(items),
+        "proofs": [reference.list_proof(items, index) for index in range(len(items))],
+    }
+
+
+def make_list_proofs() -> Cases:
+    def given(items: list[bytes], index: int, /, **other: Any) -> dict[str, Any]:
+        form = {
+            "item": items[index],
+            "index": index,
+            "count": len(items),
+            "siblings": reference.list_proof(items, index),
+        }
+        return {**form, "root": reference.list_root(items), **other}
+
+    for count in (1, 2, 3, 5, 8):
+        items = make_items(count)
+        for index in range(count):
+            yield want(f"leaf {index} of {count}", given(items, index), {"root": reference.list_root(items)})
+    for count in (2, 3, 5, 8):
+        items = make_items(count)
+        for index in range(count):
+            for other in range(count):
+                if other != index:
+                    desc = f"one leaf under two indexes: leaf {index} of {count} shown at index {other}"
+                    yield refuse(desc, given(items, index, index=other), "root_mismatch")
+    for count, depth in ((1, 0), (2, 1), (3, 2), (5, 3), (8, 3)):
+        items = make_items(count)
+        for factor in (1, 2, 2**40):
+            index = count - 1
+            far = index + factor * 2**depth
+            desc = f"index bits beyond the depth: leaf {index} of {count} at index {index} + {factor}*2^{depth}"
+            yield refuse(desc, given(items, index, index=far), "index_out_of_range")
+    items = make_items(3)
+    desc = "a padding place inside the width: index 3 of 3"
+    yield refuse(desc, given(items, 2, index=3, siblings=reference.list_proof([*items, b""], 3)), "index_out_of_range")
+    yield refuse(
+        "an empty tree holds nothing",
+        {"item": items[0], "index": 0, "count": 0, "siblings": [], "root": bytes(32)},
+        "index_out_of_range",
+    )
+    for count in (2, 3, 5, 8):
+        items = make_items(count)
+        siblings = reference.list_proof(items, 0)
+        desc = f"too short a proof: {count} leaves"
+        yield refuse(desc, given(items, 0, siblings=siblings[:-1]), "proof_length_mismatch")
+        desc = f"too long a proof: {count} leaves and one zero sibling more"
+        yield refuse(desc, given(items, 0, siblings=[*siblings, bytes(32)]), "proof_length_mismatch")
+    yield refuse(
+        "too long a proof: one leaf and a sibling",
+        given(make_items(1), 0, siblings=[bytes(32)]),
+        "proof_length_mismatch",
+    )
+    items = make_items(4)
+    left = reference.list_root(items[:2])
+    right = reference.list_root(items[2:])
+    desc = "an inner node as a leaf: the preimage of the left half as an item of a tree of 2"
+    preimage = keccak(b"\x80" + items[0]) + keccak(b"\x80" + items[1])
+    yield refuse(desc, given(items, 0, item=preimage, count=2, siblings=[right]), "root_mismatch")
+    desc = "an inner node as a leaf: the hash of the left half as an item of a tree of 2"
+    yield refuse(desc, given(items, 0, item=left, count=2, siblings=[right]), "root_mismatch")
+    desc = "a leaf as an inner node: 2 siblings of a tree of 4 said to be a tree of 3"
+    yield refuse(desc, given(items, 3, count=3), "index_out_of_range")
+    items = make_items(5)
+    siblings = reference.list_proof(items, 4)
+    desc = "a count other than the tree's, of the same depth: the index is below it, the root is the same"
+    yield want(desc, given(items, 4, count=6), {"root": reference.list_root(items)})
+    desc = "siblings in the order from the root downwards"
+    yield refuse(desc, given(make_items(8), 3, siblings=reference.list_proof(make_items(8), 3)[::-1]), "root_mismatch")
+    desc = "another item"
+    yield refuse(desc, given(items, 4, item=make_items(6)[5]), "root_mismatch")
+    desc = "one bit of a sibling turned"
+    turned = [bytes([siblings[0][0] ^ 1]) + siblings[0][1:], *siblings[1:]]
+    yield refuse(desc, given(items, 4, siblings=turned), "root_mismatch")
+    desc = "another root"
+    yield refuse(desc, given(items, 4, root=reference.list_root(make_items(6))), "root_mismatch")
+
+
+def make_sum_leaves(count: int) -> list[reference.SumNode]:
+    return [(some_hash(f"sum leaf {number}"), 10**number + number) for number in range(count)]
+
+
+def make_sum_trees() -> Cases:
+    def tree(desc: str, leaves: list[reference.SumNode]) -> dict[str, Any]:
+        proofs = [[node_form(node) for node in reference.sum_proof(leaves, index)] for index in range(len(leaves))]
+        result = {"root": node_form(reference.sum_root(leaves)), "proofs": proofs}
+        return want(desc, {"leaves": [node_form(leaf) for leaf in leaves]}, result)
+
+    for count in (0, 1, 2, 3, 4, 5, 7, 8, 9, 16):
+        yield tree(f"{count} leaves", make_sum_leaves(count))
+    yield tree("leaves of sum 0 are leaves all the same", [(some_hash("nothing"), 0)] * 3)
+    yield tree("a total of 2^128 - 1", [(some_hash("half"), 2**127), (some_hash("rest"), 2**127 - 1)])
+    yield tree("one leaf of 2^128 - 1", [(some_hash("all"), MAX_U128)])
+
+
+def make_sum_proofs() -> Cases:
+    def given(leaves: list[reference.SumNode], index: int, /, **other: Any) -> dict[str, Any]:
+        siblings = [node_form(node) for node in reference.sum_proof(leaves, index)]
+        form = {"leaf": node_form(leaves[index]), "index": index, "count": len(leaves), "siblings": siblings}
+        return {**form, "root": node_form(reference.sum_root(leaves)), **other}
+
+    def change(siblings: list[dict[str, Any]], height: int, **fields: Any) -> list[dict[str, Any]]:
+        return [{**node, **fields} if at == height else node for at, node in enumerate(siblings)]
+
+    for count in (1, 2, 3, 5, 8):
+        leaves = make_sum_leaves(count)
+        for index in range(count):
+            root = node_form(reference.sum_root(leaves))
+            yield want(f"leaf {index} of {count}", given(leaves, index), {"root": root})
+    largest = [(some_hash("half"), 2**127), (some_hash("rest"), 2**127 - 1)]
+    yield want("a total of 2^128 - 1", given(largest, 0), {"root": node_form(reference.sum_root(largest))})
+
+    for count in (2, 3, 5, 8):
+        leaves = make_sum_leaves(count)
+        for index in range(count):
+            # A place whose other half is padding is refused for the padding, before the root is known to differ.
+            other = index ^ 1 if index ^ 1 < count else 0
+            desc = f"one leaf under two indexes: leaf {index} of {count} shown at index {other}"
+            yield refuse(desc, given(leaves, index, index=other), "root_mismatch")
+    for count, depth in ((1, 0), (2, 1), (3, 2), (5, 3), (8, 3)):
+        for factor in (1, 2, 2**40):
+            index = count - 1
+            desc = f"index bits beyond the depth: leaf {index} of {count} at index {index} + {factor}*2^{depth}"
+            far = index + factor * 2**depth
+            yield refuse(desc, given(make_sum_leaves(count), index, index=far), "index_out_of_range")
+    empty = {
+        "leaf": node_form(reference.EMPTY),
+        "index": 0,
+        "count": 0,
+        "siblings": [],
+        "root": node_form(reference.EMPTY),
+    }
+    yield refuse(
+        "phantom entry under count 0: an empty tree holds nothing, not even nothing", empty, "index_out_of_range"
+    )
+    for count in (2, 3, 5, 8):
+        leaves = make_sum_leaves(count)
+        siblings = given(leaves, 0)["siblings"]
+        desc = f"too short a proof: {count} leaves"
+        yield refuse(desc, given(leaves, 0, siblings=siblings[:-1]), "proof_length_mismatch")
+        desc = f"too long a proof: {count} leaves and one empty sibling more"
+        more = [*siblings, node_form(reference.EMPTY)]
+        yield refuse(desc, given(leaves, 0, siblings=more), "proof_length_mismatch")
+
+    # Money in the padding: trees whose real leaves are all provable and whose total holds more than they sum to.
+    for count, width in ((3, 4), (5, 8), (6, 8)):
+        leaves = make_sum_leaves(count)
+        stuffed = [*leaves, *make_sum_leaves(width)[count:]]
+        index = count - 1
+        proof = [node_form(node) for node in reference.sum_proof(stuffed, index)]
+        desc = f"phantom entry in the padding: {width} leaves said to be {count}, leaf {index}"
+        root = node_form(reference.sum_root(stuffed))
+        yield refuse(desc, given(leaves, index, siblings=proof, root=root), "padding_not_empty")
+    leaves = make_sum_leaves(3)
+    siblings = given(leaves, 2)["siblings"]
+    desc = "padding with a sum and no hash"
+    yield refuse(desc, given(leaves, 2, siblings=change(siblings, 0, sum=1)), "padding_not_empty")
+    desc = "padding with a hash and no sum"
+    yield refuse(desc, given(leaves, 2, siblings=change(siblings, 0, hash=some_hash("x"))), "padding_not_empty")
+    leaves = make_sum_leaves(5)
+    hashed = keccak(b"\x83" + bytes(96))
+    desc = "padding hashed like a node of two empty ones, which it is not"
+    yield refuse(
+        desc, given(leaves, 4, siblings=change(given(leaves, 4)["siblings"], 1, hash=hashed)), "padding_not_empty"
+    )
+    desc = "padding is looked at before the sum: both are wrong"
+    both = change(given(leaves, 4)["siblings"], 0, hash=some_hash("x"), sum=MAX_U128)
+    yield refuse(desc, given(leaves, 4, siblings=both), "padding_not_empty")
+
+    leaves = make_sum_leaves(4)
+    siblings = given(leaves, 1)["siblings"]
+    desc = "hidden sum: a unit moved from the sibling to the leaf, the total unchanged"
+    richer = {"hash": leaves[1][0], "sum": leaves[1][1] + 1}
+    poorer = change(siblings, 0, sum=leaves[0][1] - 1)
+    yield refuse(desc, given(leaves, 1, leaf=richer, siblings=poorer), "root_mismatch")
+    desc = "hidden sum: a unit moved from the upper sibling to the leaf"
+    poorer = change(siblings, 1, sum=int(siblings[1]["sum"]) - 1)
+    yield refuse(desc, given(leaves, 1, leaf=richer, siblings=poorer), "root_mismatch")
+    desc = "wrong sum of the leaf"
+    yield refuse(desc, given(leaves, 1, leaf=richer), "root_mismatch")
+    desc = "the right root hash with another total"
+    root = node_form(reference.sum_root(leaves))
+    yield refuse(desc, given(leaves, 1, root={**root, "sum": root["sum"] + 1}), "root_mismatch")
+    desc = "the right total under another root hash"
+    yield refuse(desc, given(leaves, 1, root={**root, "hash": some_hash("x")}), "root_mismatch")
+    desc = "wrong total of one leaf alone: the hash is right"
+    alone = make_sum_leaves(1)
+    yield refuse(desc, given(alone, 0, root={"hash": alone[0][0], "sum": 2}), "root_mismatch")
+    desc = "a sum of 2^128: would wrap to 0"
+    huge = [(some_hash("half"), 2**127), (some_hash("other half"), 2**127)]
+    form = {"leaf": node_form(huge[0]), "index": 0, "count": 2, "siblings": [node_form(huge[1])]}
+    wrapped = node_form((reference.sum_root(huge)[0], 0))
+    yield refuse(desc, {**form, "root": wrapped}, "sum_too_large")
+    desc = "a sum of 2^128 below the root: would wrap to a small total"
+    four = [(some_hash("a"), 5), (some_hash("b"), MAX_U128), (some_hash("c"), 7), (some_hash("d"), 8)]
+    form = {
+        "leaf": node_form(four[0]),
+        "index": 0,
+        "count": 4,
+        "siblings": [node_form(four[1]), node_form((bytes(32), 0))],
+    }
+    yield refuse(desc, {**form, "root": node_form((some_hash("x"), 4))}, "sum_too_large")
+    desc = "an inner node as a leaf: the left half of 4 as a leaf of 2, hash and sum right"
+    halves = [reference.sum_root(leaves[:2]), reference.sum_root(leaves[2:])]
+    form = {"leaf": node_form(halves[0]), "index": 0, "count": 4, "siblings": [node_form(halves[1])], "root": root}
+    yield refuse(desc, form, "proof_length_mismatch")
+
+
+# --- leaves
+
+
+def make_debits() -> Cases:
+    def case(desc: str, **fields: Any) -> dict[str, Any]:
+        preimage = reference.debit_preimage(fields)
+        return want(desc, fields, {"preimage": preimage, "hash": keccak(preimage)})
+
+    payment_id = some_hash("a payment")
+    yield case("a payment's debit", type=1, number=7, id=payment_id, amount=10**18)
+    yield case("nonce 0, amount 1", type=1, number=0, id=payment_id, amount=1)
+    yield case("a forced withdrawal's debit", type=3, number=0, id=some_hash("a request"), amount=5)
+    yield case("everything at its largest", type=255, number=MAX_U64, id=b"\xff" * 32, amount=MAX_U128)
+
+
+def make_credits() -> Cases:
+    def case(desc: str, **fields: Any) -> dict[str, Any]:
+        preimage = reference.credit_preimage(fields)
+        return want(desc, fields, {"preimage": preimage, "hash": keccak(preimage)})
+
+    payment_id = some_hash("a payment")
+    yield case("a payment's credit", block=1, record=0, output=0, type=1, id=payment_id, amount=10**18)
+    yield case("the last output", block=258, record=4095, output=15, type=1, id=payment_id, amount=3)
+    yield case("a deposit", block=9, record=1, output=0, type=2, id=reference.request_id(2, TOKEN, 0), amount=2**120)
+    fields = {"block": MAX_U64, "record": MAX_U32, "output": 255, "type": 255, "id": b"\xff" * 32, "amount": MAX_U128}
+    yield case("everything at its largest", **fields)
+
+
+def make_withdrawals() -> Cases:
+    def case(desc: str, **fields: Any) -> dict[str, Any]:
+        preimage = reference.withdrawal_preimage(fields)
+        return want(desc, fields, {"preimage": preimage, "hash": keccak(preimage)})
+
+    yield case("a withdrawal", id=some_hash("a withdrawal"), recipient=BOB, amount=10**18)
+    yield case("of 1", id=some_hash("a withdrawal"), recipient=CAROL, amount=1)
+    yield case("everything at its largest", id=b"\xff" * 32, recipient=b"\xff" * 20, amount=MAX_U128)
+
+
+def make_leaf(**fields: Any) -> dict[str, Any]:
+    """An honest leaf after one debit and two credits, with `fields` changed."""
+    return {
+        "asset": TOKEN,
+        "owner": ALICE,
+        "epoch": 5,
+        "nonceBase": 3,
+        "nonceMap": 0b1010,
+        "opening": 1000,
+        "debits": 300,
+        "credits": 50,
+        "debitCount": 1,
+        "creditCount": 2,
+        "debitsRoot": some_hash("debits"),
+        "creditsRoot": some_hash("credits"),
+        **fields,
+    }
+
+
+def make_account_leaves() -> Cases:
+    def case(desc: str, **fields: Any) -> dict[str, Any]:
+        leaf = make_leaf(**fields)
+        encoded = reference.account_leaf_bytes(leaf)
+        hashed = keccak(b"\x82" + encoded)
+        sound = reference.is_sound(leaf)
+        # Of a leaf that contradicts itself nobody asks the closing balance, which may be no balance at all.
+        result = {"encoded": encoded, "hash": hashed, "isSound": sound}
+        return want(desc, leaf, {**result, "closing": reference.closing(leaf)} if sound else result)
+
+    none = {"debits": 0, "debitCount": 0, "debitsRoot": bytes(32)}
+    nothing = {**none, "credits": 0, "creditCount": 0, "creditsRoot": bytes(32)}
+    yield case("debits and credits")
+    yield case("first epoch: one deposit", epoch=1, nonceBase=0, nonceMap=0, opening=0, **none)
+    yield case("ether, in an account that has paid in other assets only", asset=ETHER, nonceBase=9, opening=0, **none)
+    yield case("everything paid out", opening=250, debits=300, credits=50)
+    yield case("closing at 2^128 - 1", opening=MAX_U128 - 50, **none)
+    yield case("the widest window: 255 used ahead of a free base", nonceMap=MAX_U256 - 1)
+    yield case("more moved than is held: debits and credits of 2^127", debits=2**127, credits=2**127)
+    yield case("contradicts itself: bit 0 of the nonce map set", nonceMap=1)
+    yield case("contradicts itself: closing below zero", opening=249)
+    yield case("contradicts itself: closing of 2^128", opening=MAX_U128 - 49, **none)
+    yield case("phantom debit under count 0: a sum", **{**none, "debits": 1})
+    yield case("phantom debit under count 0: a root", **{**none, "debitsRoot": some_hash("x")})
+    yield case("phantom credit under count 0: a sum", **{**nothing, "credits": 1})
+    yield case("phantom credit under count 0: a root", **{**nothing, "creditsRoot": some_hash("x")})
+    numbers = dict.fromkeys(("epoch", "nonceBase"), MAX_U64) | {"nonceMap": MAX_U256}
+    numbers |= dict.fromkeys(("opening", "debits", "credits"), MAX_U128) | dict.fromkeys(
+        ("debitCount", "creditCount"), MAX_U32
+    )
+    filled = {"asset": b"\xff" * 20, "owner": b"\xff" * 20, "debitsRoot": b"\xff" * 32, "creditsRoot": b"\xff" * 32}
+    yield case("everything at its largest (bit 0 of the map set: contradicts itself)", **numbers, **filled)
+
+
+def make_continues() -> Cases:
+    earlier = make_leaf()
+    after = {"opening": 750, "debits": 100, "debitsRoot": some_hash("later debits"), "nonceBase": 5, "nonceMap": 0}
+    after |= {"credits": 0, "creditCount": 0, "creditsRoot": bytes(32)}
+
+    def case(desc: str, later: dict[str, Any], later_epoch: int, before: dict[str, Any] = earlier, at: int = 5) -> Any:
+        given = {"later": later, "laterEpoch": later_epoch, "earlier": before, "earlierEpoch": at}
+        return want(desc, given, {"continues": reference.does_continue(later, later_epoch, before, at)})
+
+    yield case("untouched: the same bytes in the next epoch", earlier, 6)
+    yield case("untouched for long", earlier, 500)
+    yield case("untouched since before the earlier commitment", earlier, 10, at=9)
+    yield case("changed in the next epoch, opening where it closed", make_leaf(epoch=6, **after), 6)
+    yield case("changed in the next epoch, shown two epochs later", make_leaf(epoch=6, **after), 7)
+    yield case("changed in between: any opening", make_leaf(epoch=7, **{**after, "opening": 1}), 7)
+    yield case("changed long after", make_leaf(epoch=90, **after), 100)
+    yield case("changed right after a commitment in which it was carried over", make_leaf(epoch=10, **after), 10, at=9)
+    yield case("opening other than where it closed", make_leaf(epoch=6, **{**after, "opening": 749}), 6)
+    yield case("opening other than where it closed, by gift", make_leaf(epoch=6, **{**after, "opening": 751}), 6)
+    yield case("another owner", make_leaf(epoch=6, **after, owner=BOB), 6)
+    yield case("another asset", make_leaf(epoch=6, **after, asset=ETHER), 6)
+    yield case("another owner, nothing else changed", make_leaf(owner=BOB), 6)
+    yield case("said to be untouched, with another balance", make_leaf(opening=999), 6)
+    yield case("said to be untouched, with another nonce map", make_leaf(nonceMap=0b1110), 6)
+    yield case("said to be of an earlier epoch", make_leaf(epoch=4), 6)
+    yield case(
+        "a leaf from the future: epoch above its commitment's, opening 0",
+        make_leaf(epoch=7, **{**after, "opening": 0}),
+        6,
+    )
+    yield case("a leaf from the future in a later commitment of the same number", make_leaf(epoch=7, **after), 7)
+    yield case("forgotten nonces: base and map reset", make_leaf(epoch=6, **{**after, "nonceBase": 0}), 6)
+    yield case(
+        "forgotten nonces: the base one lower", make_leaf(epoch=6, **{**after, "nonceBase": 2, "nonceMap": 0}), 6
+    )
+    forgotten = {**after, "nonceBase": 3}
+    yield case("forgotten nonces: an empty map over the same base", make_leaf(epoch=6, **forgotten), 6)
+    yield case("forgotten nonces: one bit", make_leaf(epoch=6, **{**forgotten, "nonceMap": 0b1000}), 6)
+    yield case(
+        "forgotten nonces: one bit, with something in between", make_leaf(epoch=8, **{**forgotten, "nonceMap": 0b10}), 8
+    )
+    yield case("more bits over the same base", make_leaf(epoch=6, **{**forgotten, "nonceMap": 0b11110}), 6)
+    yield case(
+        "the base past one used nonce, the other still in the map",
+        make_leaf(epoch=6, **{**after, "nonceBase": 5, "nonceMap": 0b10}),
+        6,
+    )
+    yield case(
+        "the base past one used nonce, the other forgotten",
+        make_leaf(epoch=6, **{**after, "nonceBase": 5, "nonceMap": 0b100}),
+        6,
+    )
+    yield case(
+        "the base on a used nonce: it stays used only if in the map",
+        make_leaf(epoch=6, **{**after, "nonceBase": 6, "nonceMap": 0}),
+        6,
+    )
+    yield case("the base far beyond the old window", make_leaf(epoch=6, **{**after, "nonceBase": 3 + 256}), 6)
+    wide = make_leaf(nonceBase=0, nonceMap=1 << 255)
+    yield case(
+        "the top bit of a window remembered as the lowest of the next",
+        make_leaf(epoch=6, **{**after, "nonceBase": 254, "nonceMap": 0b10}),
+        6,
+        wide,
+    )
+    yield case(
+        "the top bit of a window forgotten", make_leaf(epoch=6, **{**after, "nonceBase": 254, "nonceMap": 0}), 6, wide
+    )
+
+
+# --- signed messages
+
+TREE_LAYOUTS: Final[dict[str, tuple[str, Callable[[], Cases]]]] = {
+    "list_tree": ("leaf H(0x80 ‖ item), node H(0x81 ‖ left ‖ right), padding 32 zero bytes", make_list_trees),
+    "list_proof": ("does the list tree of `count` leaves with this root hold `item` at `index`?", make_list_proofs),
+    "sum_tree": (
+        "node H(0x83 ‖ left hash ‖ left sum u128 ‖ right hash ‖ right sum u128), empty (0, 0)",
+        make_sum_trees,
+    ),
+    "sum_proof": (
+        "does the sum tree of `count` leaves with this root and sum hold `leaf` at `index`?",
+        make_sum_proofs,
+    ),
+}
+LEAF_LAYOUTS: Final[dict[str, tuple[str, Callable[[], Cases]]]] = {
+    "debit": ("H(0x84 ‖ type u8 ‖ number u64 ‖ id 32 ‖ amount u128)", make_debits),
+    "credit": ("H(0x85 ‖ block u64 ‖ record u32 ‖ output u8 ‖ type u8 ‖ id 32 ‖ amount u128)", make_credits),
+    "withdrawal": ("H(0x86 ‖ id 32 ‖ recipient 20 ‖ amount u128)", make_withdrawals),
+    "account_leaf": (
+        "the 208 bytes, H(0x82 ‖ them), and whether the leaf is free of contradiction",
+        make_account_leaves,
+    ),
+    "continues": ("is `later`, committed in `laterEpoch`, an honest successor of `earlier`?", make_continues),
+}
+
+
+def make_domains() -> Cases:
+    for desc, l1_chain_id, settlement in (
+        ("a development chain", 31337, SETTLEMENT),
+        ("Ethereum", 1, SETTLEMENT),
+        ("another contract on the same chain", 1, TOKEN),
+        ("the largest chain id, the highest address", MAX_U256, b"\xff" * 20),
+    ):
+        chain_id = reference.ledger_chain_id(l1_chain_id, settlement)
+        separator = reference.domain_separator(reference.make_domain(chain_id, settlement))
+        given = {"l1ChainId": l1_chain_id, "settlement": settlement}
+        yield want(desc, given, {"ledgerChainId": chain_id, "domainSeparator": separator})
+
+
+def make_genesis() -> Cases:
+    for desc, l1_chain_id, settlement, native, deployed_at in (
+        ("a development chain, ether as the native asset", L1_CHAIN_ID, SETTLEMENT, ETHER, DEPLOYED_AT),
+        ("another native asset", L1_CHAIN_ID, SETTLEMENT, TOKEN, DEPLOYED_AT),
+        ("deployed a second later", L1_CHAIN_ID, SETTLEMENT, ETHER, DEPLOYED_AT + 1),
+        ("Ethereum, addresses with letters", 1, bytes.fromhex("aB" * 20), bytes.fromhex("Cd" * 20), 1),
+    ):
+        text = reference.parameters_json(l1_chain_id, settlement, native, deployed_at)
+        hashed = reference.genesis_hash(reference.ledger_chain_id(l1_chain_id, settlement), text)
+        names = {"l1ChainId": l1_chain_id, "settlement": settlement, "nativeAsset": native, "deployedAt": deployed_at}
+        result = {"canonicalJson": text, "parametersHash": keccak(text=text), "genesisHash": hashed}
+        yield want(desc, names, result)
+
+
+def make_payment(**fields: Any) -> dict[str, Any]:
+    """Alice pays Bob, with `fields` changed."""
+    return {
+        "asset": TOKEN,
+        "from": ALICE,
+        "nonce": 0,
+        "validUntil": 0,
+        "kind": "transfer",
+        "reference": bytes(32),
+        "memo": "",
+        "outputs": [{"to": BOB, "amount": 10**18}],
+        **fields,
+    }
+
+
+def make_payments() -> Cases:
+    def case(desc: str, domain: dict[str, Any] = DOMAIN, **fields: Any) -> dict[str, Any]:
+        payment = make_payment(**fields)
+        result = {
+            "structHash": reference.struct_hash("Payment", payment, domain),
+            "id": reference.digest("Payment", payment, domain),
+            "signature": reference.sign("Payment", payment, domain, KEYS["alice"]),
+        }
+        return want(desc, {"domain": domain_form(domain), "payment": payment, "privateKey": KEYS["alice"]}, result)
+
+    def bad(desc: str, error: str, **fields: Any) -> dict[str, Any]:
+        form = {"domain": domain_form(DOMAIN), "payment": make_payment(**fields), "privateKey": KEYS["alice"]}
+        return refuse(desc, form, error)
+
+    def outputs(*amounts: int) -> list[dict[str, Any]]:
+        return [{"to": some_hash(f"payee {number}")[:20], "amount": amount} for number, amount in enumerate(amounts)]
+
+    yield case("a plain transfer")
+    yield case("ether: the zero address as the asset", asset=ETHER)
+    yield case("every field filled", nonce=255, validUntil=DEPLOYED_AT, reference=some_hash("an order"), memo="coffee")
+    yield case("a tip", kind="tip")
+    yield case("a withdrawal", kind="withdraw")
+    yield case("a memo beyond ASCII", memo="Grüße, 世界 🪵 נוֹ")
+    yield case("a memo of 256 bytes in 64 characters", memo="🪵" * 64)
+    yield case("a memo with zero, quote, backslash and newline", memo='\x00"\\\n')
+    yield case("composed and decomposed letters are two memos: composed", memo="\u00e9")
+    yield case("composed and decomposed letters are two memos: decomposed", memo="e\u0301")
+    yield case("16 outputs", outputs=outputs(*range(1, 17)))
+    yield case("paying oneself", outputs=[{"to": ALICE, "amount": 5}])
+    yield case("two outputs to one payee", outputs=[{"to": BOB, "amount": 5}, {"to": BOB, "amount": 5}])
+    yield case("the order of outputs counts", outputs=[{"to": CAROL, "amount": 1}, {"to": BOB, "amount": 2}])
+    yield case("the order of outputs counts: turned", outputs=[{"to": BOB, "amount": 2}, {"to": CAROL, "amount": 1}])
+    yield case(
+        "everything at its largest",
+        asset=b"\xff" * 20,
+        nonce=MAX_U64,
+        validUntil=MAX_U64,
+        reference=b"\xff" * 32,
+        memo="\x7f" * 256,
+        outputs=[{"to": b"\xff" * 20, "amount": MAX_U128}],
+    )
+    yield case("a sum of 2^128 - 1", outputs=outputs(2**127, 2**127 - 1))
+    other = reference.make_domain(reference.ledger_chain_id(1, SETTLEMENT), SETTLEMENT)
+    yield case("replay on another chain: another id", domain=other)
+    other = reference.make_domain(reference.ledger_chain_id(L1_CHAIN_ID, TOKEN), TOKEN)
+    yield case("replay in another deployment: another id", domain=other)
+
+    yield bad("a kind nobody knows", "unknown_kind", kind="mint")
+    yield bad("kinds are exact", "unknown_kind", kind="Transfer")
+    yield bad("a kind that is kept for later", "unknown_kind", kind="upload")
+    yield bad("no outputs", "no_outputs", outputs=[])
+    yield bad("17 outputs", "too_many_outputs", outputs=outputs(*range(1, 18)))
+    yield bad("from nobody", "zero_address", **{"from": ETHER})
+    yield bad("to nobody", "zero_address", outputs=[{"to": BOB, "amount": 1}, {"to": ETHER, "amount": 1}])
+    yield bad("an output of nothing", "zero_amount", outputs=outputs(1, 0))
+    yield bad("an output of 2^128", "amount_too_large", outputs=outputs(2**128))
+    yield bad("a sum of 2^128: would wrap to 0", "amount_too_large", outputs=outputs(2**127, 2**127))
+    yield bad("a memo of 257 bytes", "memo_too_long", memo="a" * 257)
+    yield bad("a memo of 256 characters in 258 bytes", "memo_too_long", memo="é" * 2 + "a" * 254)
+
+
+def domain_form(domain: dict[str, Any]) -> dict[str, Any]:
+    return {**domain, "verifyingContract": bytes.fromhex(domain["verifyingContract"][2:])}
+
+
+def make_signatures() -> Cases:
+    digest = some_hash("a digest to sign")
+
+    def sign(name: str, message: bytes = digest) -> bytes:
+        return bytes(Account.unsafe_sign_hash(message, KEYS[name]).signature)
+
+    def case(desc: str, signature: bytes, error: str | None, signer: bytes = ALICE, message: bytes = digest) -> Any:
+        form = {"digest": message, "signature": signature, "signer": signer}
+        return refuse(desc, form, error) if error else want(desc, form, {"signer": signer})
+
+    good = sign("alice")
+    r, s, v = good[:32], good[32:64], good[64]
+    by_v = {}
+    for number in range(64):
+        message = some_hash(f"digest {number}")
+        by_v.setdefault(sign("alice", message)[64], (message, sign("alice", message)))
+    for number in (27, 28):
+        message, signature = by_v[number]
+        yield case(f"v {number}", signature, None, message=message)
+    yield case("by another", sign("bob"), None, signer=BOB)
+    bad = "invalid_signature"
+    yield case("somebody else's", sign("bob"), bad)
+    yield case("over another digest", sign("alice", some_hash("another digest")), bad)
+    yield case("the other v: recovers to another key", r + s + bytes([55 - v]), bad)
+    for number in (0, 1, 2, 3, 26, 29, 30, 255):
+        yield case(f"v {number}", r + s + bytes([number]), bad)
+    yield case("v of EIP-155, chain id 1", r + s + bytes([v + 10]), bad)
+    flipped = (reference.ORDER - int.from_bytes(s, "big")).to_bytes(32, "big")
+    yield case("malleable: high s with the other v, which recovers to the same key", r + flipped + bytes([55 - v]), bad)
+    yield case("malleable: high s with the same v", r + flipped + bytes([v]), bad)
+    zero, order = bytes(32), reference.ORDER.to_bytes(32, "big")
+    yield case("r zero", zero + s + bytes([v]), bad)
+    yield case("s zero", r + zero + bytes([v]), bad)
+    yield case("all zero", bytes(65), bad)
+    for number in (27, 28):
+        desc = f"recovers to nobody, claimed for the zero address: r and s zero, v {number}"
+        yield case(desc, zero + zero + bytes([number]), bad, signer=ETHER)
+    yield case("r at the order", order + s + bytes([v]), bad)
+    yield case("r above the order", b"\xff" * 32 + s + bytes([v]), bad)
+    yield case("s at the order", r + order + bytes([v]), bad)
+    # x^3 + 7 is no square for x = 5, so no point of the curve has that r.
+    yield case("r that is on no point", (5).to_bytes(32, "big") + s + bytes([v]), bad)
+    half = (reference.ORDER // 2).to_bytes(32, "big")
+    above = (reference.ORDER // 2 + 1).to_bytes(32, "big")
+    yield case("the highest s that is allowed, by nobody we know", r + half + bytes([v]), bad)
+    yield case("the lowest s that is not", r + above + bytes([v]), bad)
+    yield case("empty", b"", bad)
+    yield case("64 bytes: without v", good[:64], bad)
+    yield case("64 bytes: EIP-2098", r + (int.from_bytes(s, "big") | (v - 27) << 255).to_bytes(32, "big"), bad)
+    yield case("66 bytes: one more", good + b"\x00", bad)
+    yield case("v first", bytes([v]) + r + s, bad)
+
+
+def make_request_ids() -> Cases:
+    for desc, record_type, asset, index in (
+        ("the first deposit of ether", 2, ETHER, 0),
+        ("the second", 2, ETHER, 1),
+        ("the first deposit of a token", 2, TOKEN, 0),
+        ("the first forced withdrawal of a token", 3, TOKEN, 0),
+        ("the last index", 2, b"\xff" * 20, MAX_U64),
+    ):
+        given = {"type": record_type, "asset": asset, "index": index}
+        yield want(desc, given, {"id": reference.request_id(record_type, asset, index)})
+
+
+def make_headers() -> Cases:
+    def case(desc: str, domain: dict[str, Any] = DOMAIN, **fields: Any) -> dict[str, Any]:
+        genesis = reference.genesis_hash(domain["chainId"], GENESIS_JSON)
+        items = make_items(3)
+        header = {"number": 1, "previous": genesis, "timestamp": DEPLOYED_AT * 1000 + 1}
+        header |= {"recordsRoot": reference.list_root(items), "recordCount": len(items), **fields}
+        result = {
+            "structHash": reference.struct_hash("Block", header, domain),
+            "hash": reference.digest("Block", header, domain),
+            "signature": reference.sign("Block", header, domain, KEYS["operator"]),
+        }
+        given = {"domain": domain_form(domain), "header": header, "privateKey": KEYS["operator"]}
+        return want(desc, given, result)
+
+    yield case("block 1")
+    yield case(
+        "another block", number=2**40, previous=some_hash("a block"), timestamp=1_900_000_000_123, recordCount=4096
+    )
+    other = reference.make_domain(reference.ledger_chain_id(1, SETTLEMENT), SETTLEMENT)
+    yield case("the same block of another deployment: another hash", domain=other)
+    largest = {"number": MAX_U64, "previous": b"\xff" * 32, "timestamp": MAX_U64, "recordsRoot": b"\xff" * 32}
+    yield case("everything at its largest", **largest, recordCount=MAX_U32)
+
+
+def make_line(asset: bytes, **fields: Any) -> dict[str, Any]:
+    return {
+        "asset": asset,
+        "stateRoot": some_hash("state of " + asset.hex()),
+        "total": 10**24,
+        "accountCount": 1_000_000,
+        "depositCount": 70_000,
+        "forcedCount": 3,
+        "withdrawalsRoot": some_hash("withdrawals of " + asset.hex()),
+        "withdrawalCount": 12,
+        "withdrawn": 10**19,
+        **fields,
+    }
+
+
+def make_empty_line(asset: bytes) -> dict[str, Any]:
+    numbers = dict.fromkeys(("total", "accountCount", "depositCount", "forcedCount", "withdrawalCount", "withdrawn"), 0)
+    return make_line(asset, stateRoot=bytes(32), withdrawalsRoot=bytes(32), **numbers)
+
+
+def make_commitment(lines: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
+    return {
+        "epoch": 7,
+        "previous": some_hash("the commitment before"),
+        "firstBlock": 101,
+        "lastBlock": 300,
+        "cutAt": (DEPLOYED_AT + 7 * 3600) * 1000,
+        "blocksRoot": some_hash("blocks"),
+        "extraRoot": bytes(32),
+        "assets": lines,
+        **fields,
+    }
+
+
+def make_commitments() -> Cases:
+    def case(desc: str, lines: list[dict[str, Any]], domain: dict[str, Any] = DOMAIN, **fields: Any) -> dict[str, Any]:
+        commitment = make_commitment(lines, **fields)
+        result = {
+            "structHash": reference.struct_hash("Commitment", commitment, domain),
+            "digest": reference.digest("Commitment", commitment, domain),
+            "signature": reference.sign("Commitment", commitment, domain, KEYS["operator"]),
+        }
+        given = {"domain": domain_form(domain), "commitment": commitment, "privateKey": KEYS["operator"]}
+        return want(desc, given, result)
+
+    yield case("no assets", [])
+    yield case("one asset", [make_line(ETHER)])
+    yield case("two assets", [make_line(ETHER), make_line(TOKEN)])
+    yield case("the order of assets counts", [make_line(TOKEN), make_line(ETHER)])
+    yield case("32 assets", [make_line(some_hash(f"asset {number}")[:20], total=number) for number in range(32)])
+    yield case(
+        "the first, without a block",
+        [make_empty_line(ETHER)],
+        epoch=1,
+        previous=bytes(32),
+        firstBlock=1,
+        lastBlock=0,
+        blocksRoot=bytes(32),
+    )
+    yield case("an extra root", [make_line(ETHER)], extraRoot=some_hash("extra"))
+    other = reference.make_domain(reference.ledger_chain_id(1, SETTLEMENT), SETTLEMENT)
+    yield case("replay in another deployment: another digest", [make_line(ETHER)], domain=other)
+    numbers = dict.fromkeys(("accountCount", "depositCount", "forcedCount", "withdrawalCount"), MAX_U64)
+    line = make_line(
+        b"\xff" * 20, stateRoot=b"\xff" * 32, total=MAX_U128, withdrawalsRoot=b"\xff" * 32, withdrawn=MAX_U128
+    )
+    fields = dict.fromkeys(("epoch", "firstBlock", "lastBlock", "cutAt"), MAX_U64)
+    fields |= dict.fromkeys(("previous", "blocksRoot", "extraRoot"), b"\xff" * 32)
+    yield case("everything at its largest", [{**line, **numbers}], **fields)
+
+
+def make_stored_hashes() -> Cases:
+    for desc, digest, included_at in (
+        ("a commitment", some_hash("a commitment"), DEPLOYED_AT + 3600),
+        ("included a second later", some_hash("a commitment"), DEPLOYED_AT + 3601),
+        ("the last second", b"\xff" * 32, MAX_U64),
+    ):
+        given = {"digest": digest, "includedAt": included_at}
+        yield want(desc, given, {"hash": reference.stored_hash(digest, included_at)})
+
+
+def make_withdrawal_claims() -> Cases:
+    def withdrawals(count: int) -> list[dict[str, Any]]:
+        people = (BOB, CAROL, ALICE)
+        return [
+            {"id": some_hash(f"withdrawal {number}"), "recipient": people[number % 3], "amount": 10**6 + number}
+            for number in range(count)
+        ]
+
+    def leaves(items: list[dict[str, Any]]) -> list[reference.SumNode]:
+        return [(keccak(reference.withdrawal_preimage(item)), item["amount"]) for item in items]
+
+    def given(count: int, index: int, /, **other: Any) -> dict[str, Any]:
+        items = withdrawals(count)
+        root, total = reference.sum_root(leaves(items))
+        line = make_line(TOKEN, withdrawalsRoot=root, withdrawalCount=count, withdrawn=total)
+        siblings = [node_form(node) for node in reference.sum_proof(leaves(items), index)]
+        claim = {"asset": TOKEN, "index": index, **items[index], "siblings": siblings}
+        commitment = make_commitment([make_line(ETHER), line])
+        return {"commitment": commitment, "claim": {**claim, **other}}
+
+    for count in (1, 2, 3, 5, 8):
+        for index in range(count):
+            yield want(f"withdrawal {index} of {count}", given(count, index), {"assetIndex": 1})
+    right = given(5, 2)
+    yield refuse("another amount", given(5, 2, amount=10**6 + 3), "root_mismatch")
+    yield refuse("another recipient", given(5, 2, recipient=CAROL), "root_mismatch")
+    yield refuse("a decoy's id", given(5, 2, id=some_hash("withdrawal 3")), "root_mismatch")
+    yield refuse("claimed twice: the same under another index", given(5, 2, index=3), "root_mismatch")
+    yield refuse("claimed twice: index bits beyond the depth", given(5, 2, index=2 + 8), "index_out_of_range")
+    yield refuse("claimed in the padding", given(5, 4, index=5), "index_out_of_range")
+    siblings = right["claim"]["siblings"]
+    yield refuse("too short a proof", given(5, 2, siblings=siblings[:-1]), "proof_length_mismatch")
+    yield refuse(
+        "too long a proof", given(5, 2, siblings=[*siblings, node_form(reference.EMPTY)]), "proof_length_mismatch"
+    )
+    yield refuse("from another asset's line", given(5, 2, asset=ETHER), "proof_length_mismatch")
+    yield refuse("from an asset without a line", given(5, 2, asset=CAROL), "asset_not_in_commitment")
+
+
+LAYOUTS: Final[dict[str, tuple[str, Callable[[], Cases]]]] = {
+    **TREE_LAYOUTS,
+    **LEAF_LAYOUTS,
+    "domain": (
+        "ledger chain id 2^40 + first 5 bytes of H(L1 chain id u256 ‖ settlement 20); domain separator",
+        make_domains,
+    ),
+    "genesis": ("H(0x8a ‖ ledger chain id u64 ‖ H(parameters as canonical JSON))", make_genesis),
+    "payment": ("EIP-712: struct hash, digest (the payment id) and RFC 6979 signature", make_payments),
+    "signature": ("did `signer` sign `digest`? 65 bytes r ‖ s ‖ v, low s, v 27 or 28", make_signatures),
+    "request_id": ("H(0x89 ‖ type u8 ‖ asset 20 ‖ index u64)", make_request_ids),
+    "header": ("EIP-712: struct hash, digest (the block hash) and RFC 6979 signature", make_headers),
+    "commitment": ("EIP-712: struct hash, digest and RFC 6979 signature", make_commitments),
+    "stored_hash": ("what the contract stores for an epoch: H(digest ‖ includedAt u64)", make_stored_hashes),
+    "withdrawal_claim": ("does the claim lead to the root and sum of its asset's line?", make_withdrawal_claims),
+}
+
+
+def render(layout: str) -> str:
+    about, make_cases = LAYOUTS[layout]
+    cases = list(make_cases())
+    descs = [case["desc"] for case in cases]
+    if len(set(descs)) != len(descs):
+        raise ValueError(f"{layout}: two cases are described alike: {sorted(d for d in descs if descs.count(d) > 1)}")
+    return json.dumps({"about": about, "cases": cases}, ensure_ascii=False, indent=1) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file would change")
+    is_check = parser.parse_args().check
+    stale = []
+    for layout in LAYOUTS:
+        path = FOLDER / f"{layout}.json"
+        text = render(layout)
+        if path.exists() and path.read_text() == text:
+            continue
+        stale.append(layout)
+        if not is_check:
+            path.write_text(text)
+    print("changed: " + ", ".join(stale) if stale else "nothing changed")
+    return 1 if stale and is_check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

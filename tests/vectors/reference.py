@@ -1,0 +1,423 @@
+"""A second implementation of the ledger's bytes, as naive as possible: whole lists, recursion, dictionaries.
+
+It shares no code with `chain`; EIP-712 is eth-account's, keccak is eth-utils'. The vectors are made with it, and the
+property tests hold `chain` against it. Amounts are ints, hashes and addresses bytes, messages dictionaries in the JSON
+names of the interface. It builds; it hardly refuses.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from eth_account import Account
+from eth_account.messages import SignableMessage, encode_typed_data
+from eth_utils import keccak
+
+ZERO = bytes(32)
+EMPTY = (ZERO, 0)
+ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+
+SumNode = tuple[bytes, int]
+
+TYPES: dict[str, dict[str, list[dict[str, str]]]] = {
+    "Payment": {
+        "Payment": [
+            {"name": "asset", "type": "address"},
+            {"name": "from", "type": "address"},
+            {"name": "nonce", "type": "uint64"},
+            {"name": "validUntil", "type": "uint64"},
+            {"name": "kind", "type": "string"},
+            {"name": "reference", "type": "bytes32"},
+            {"name": "memo", "type": "string"},
+            {"name": "outputs", "type": "Output[]"},
+        ],
+        "Output": [{"name": "to", "type": "address"}, {"name": "amount", "type": "uint128"}],
+    },
+    "Block": {
+        "Block": [
+            {"name": "number", "type": "uint64"},
+            {"name": "previous", "type": "bytes32"},
+            {"name": "timestamp", "type": "uint64"},
+            {"name": "recordsRoot", "type": "bytes32"},
+            {"name": "recordCount", "type": "uint32"},
+        ],
+    },
+    "Commitment": {
+        "Commitment": [
+            {"name": "epoch", "type": "uint64"},
+            {"name": "previous", "type": "bytes32"},
+            {"name": "firstBlock", "type": "uint64"},
+            {"name": "lastBlock", "type": "uint64"},
+            {"name": "cutAt", "type": "uint64"},
+            {"name": "blocksRoot", "type": "bytes32"},
+            {"name": "extraRoot", "type": "bytes32"},
+            {"name": "assets", "type": "AssetCommitment[]"},
+        ],
+        "AssetCommitment": [
+            {"name": "asset", "type": "address"},
+            {"name": "stateRoot", "type": "bytes32"},
+            {"name": "total", "type": "uint128"},
+            {"name": "accountCount", "type": "uint64"},
+            {"name": "depositCount", "type": "uint64"},
+            {"name": "forcedCount", "type": "uint64"},
+            {"name": "withdrawalsRoot", "type": "bytes32"},
+            {"name": "withdrawalCount", "type": "uint64"},
+            {"name": "withdrawn", "type": "uint128"},
+        ],
+    },
+}
+
+
+def pack(*fields: tuple[int, int] | bytes) -> bytes:
+    """(value, bytes) pairs and raw bytes, one after another."""
+    return b"".join(field if isinstance(field, bytes) else field[0].to_bytes(field[1], "big") for field in fields)
+
+
+# --- EIP-712
+
+
+def ledger_chain_id(l1_chain_id: int, settlement: bytes) -> int:
+    return 2**40 + int.from_bytes(keccak(pack((l1_chain_id, 32), settlement))[:5], "big")
+
+
+def make_domain(chain_id: int, settlement: bytes) -> dict[str, Any]:
+    return {"name": "Tallystick", "version": "1", "chainId": chain_id, "verifyingContract": "0x" + settlement.hex()}
+
+
+def encode_message(primary_type: str, message: dict[str, Any], domain: dict[str, Any]) -> SignableMessage:
+    return encode_typed_data(domain_data=domain, message_types=TYPES[primary_type], message_data=message)
+
+
+def domain_separator(domain: dict[str, Any]) -> bytes:
+    anything = {"number": 0, "previous": ZERO, "timestamp": 0, "recordsRoot": ZERO, "recordCount": 0}
+    return bytes(encode_message("Block", anything, domain).header)
+
+
+def struct_hash(primary_type: str, message: dict[str, Any], domain: dict[str, Any]) -> bytes:
+    return bytes(encode_message(primary_type, message, domain).body)
+
+
+def digest(primary_type: str, message: dict[str, Any], domain: dict[str, Any]) -> bytes:
+    signable = encode_message(primary_type, message, domain)
+    return keccak(b"\x19" + signable.version + signable.header + signable.body)
+
+
+def sign(primary_type: str, message: dict[str, Any], domain: dict[str, Any], key: bytes) -> bytes:
+    return bytes(Account.sign_message(encode_message(primary_type, message, domain), key).signature)
+
+
+def address_of(key: bytes) -> bytes:
+    return bytes.fromhex(Account.from_key(key).address[2:])
+
+
+# --- list trees
+
+
+def list_root(items: Sequence[bytes]) -> bytes:
+    return list_node([keccak(b"\x80" + item) for item in items], list_width(len(items))) if items else ZERO
+
+
+def list_node(hashes: Sequence[bytes], width: int) -> bytes:
+    """The node over `width` leaves, of which the first len(hashes) are there."""
+    if width == 1:
+        return hashes[0] if hashes else ZERO
+    half = width // 2
+    return keccak(b"\x81" + list_node(hashes[:half], half) + list_node(hashes[half:], half))
+
+
+def list_proof(items: Sequence[bytes], index: int) -> list[bytes]:
+    return _list_path([keccak(b"\x80" + item) for item in items], index, list_width(len(items)))
+
+
+def _list_path(hashes: Sequence[bytes], index: int, width: int) -> list[bytes]:
+    if width == 1:
+        return []
+    half = width // 2
+    if index < half:
+        return [*_list_path(hashes[:half], index, half), list_node(hashes[half:], half)]
+    return [*_list_path(hashes[half:], index - half, half), list_node(hashes[:half], half)]
+
+
+def list_width(count: int) -> int:
+    """The smallest power of two that is not below `count`."""
+    width = 1
+    while width < count:
+        width *= 2
+    return width
+
+
+# --- sum trees
+
+
+def sum_root(leaves: Sequence[SumNode]) -> SumNode:
+    return sum_node(leaves, list_width(len(leaves)))
+
+
+def sum_node(leaves: Sequence[SumNode], width: int) -> SumNode:
+    """The node over `width` leaves, of which the first len(leaves) are there."""
+    if not leaves:
+        return EMPTY
+    if width == 1:
+        return leaves[0]
+    half = width // 2
+    left, right = sum_node(leaves[:half], half), sum_node(leaves[half:], half)
+    return keccak(pack(b"\x83", left[0], (left[1], 16), right[0], (right[1], 16))), left[1] + right[1]
+
+
+def sum_proof(leaves: Sequence[SumNode], index: int) -> list[SumNode]:
+    return _sum_path(leaves, index, list_width(len(leaves)))
+
+
+def _sum_path(leaves: Sequence[SumNode], index: int, width: int) -> list[SumNode]:
+    if width == 1:
+        return []
+    half = width // 2
+    if index < half:
+        return [*_sum_path(leaves[:half], index, half), sum_node(leaves[half:], half)]
+    return [*_sum_path(leaves[half:], index - half, half), sum_node(leaves[:half], half)]
+
+
+# --- leaves and ids
+
+
+def debit_preimage(debit: dict[str, Any]) -> bytes:
+    return pack(b"\x84", (debit["type"], 1), (debit["number"], 8), debit["id"], (debit["amount"], 16))
+
+
+def credit_preimage(credit: dict[str, Any]) -> bytes:
+    place = pack((credit["block"], 8), (credit["record"], 4), (credit["output"], 1))
+    return pack(b"\x85", place, (credit["type"], 1), credit["id"], (credit["amount"], 16))
+
+
+def withdrawal_preimage(withdrawal: dict[str, Any]) -> bytes:
+    return pack(b"\x86", withdrawal["id"], withdrawal["recipient"], (withdrawal["amount"], 16))
+
+
+def account_leaf_bytes(leaf: dict[str, Any]) -> bytes:
+    return pack(
+        leaf["asset"],
+        leaf["owner"],
+        (leaf["epoch"], 8),
+        (leaf["nonceBase"], 8),
+        (leaf["nonceMap"], 32),
+        (leaf["opening"], 16),
+        (leaf["debits"], 16),
+        (leaf["credits"], 16),
+        (leaf["debitCount"], 4),
+        (leaf["creditCount"], 4),
+        leaf["debitsRoot"],
+        leaf["creditsRoot"],
+    )
+
+
+def closing(leaf: dict[str, Any]) -> int:
+    return int(leaf["opening"] + leaf["credits"] - leaf["debits"])
+
+
+def is_sound(leaf: dict[str, Any]) -> bool:
+    sides = [
+        (leaf["debitCount"], leaf["debits"], leaf["debitsRoot"]),
+        (leaf["creditCount"], leaf["credits"], leaf["creditsRoot"]),
+    ]
+    return (
+        leaf["nonceMap"] % 2 == 0
+        and 0 <= closing(leaf) < 2**128
+        and all((total, root) == (0, ZERO) for count, total, root in sides if count == 0)
+    )
+
+
+def used_nonces(leaf: dict[str, Any]) -> tuple[int, set[int]]:
+    """(base, used ones at or above it)"""
+    return leaf["nonceBase"], {leaf["nonceBase"] + bit for bit in range(256) if leaf["nonceMap"] >> bit & 1}
+
+
+def does_continue(later: dict[str, Any], later_epoch: int, earlier: dict[str, Any], earlier_epoch: int) -> bool:
+    later_base, later_used = used_nonces(later)
+    earlier_base, earlier_used = used_nonces(earlier)
+    if (later["asset"], later["owner"]) != (earlier["asset"], earlier["owner"]):
+        return False
+    unchanged = later["epoch"] <= earlier_epoch and account_leaf_bytes(later) == account_leaf_bytes(earlier)
+    next_epoch = later["epoch"] == earlier_epoch + 1 and later["opening"] == closing(earlier)
+    between = later["epoch"] > earlier_epoch + 1
+    return (
+        (unchanged or next_epoch or between)
+        and later["epoch"] <= later_epoch
+        and later_base >= earlier_base
+        and all(nonce < later_base or nonce in later_used for nonce in earlier_used)
+    )
+
+
+def request_id(record_type: int, asset: bytes, index: int) -> bytes:
+    return keccak(pack(b"\x89", (record_type, 1), asset, (index, 8)))
+
+
+def stored_hash(commitment_digest: bytes, included_at: int) -> bytes:
+    return keccak(pack(commitment_digest, (included_at, 8)))
+
+
+def parameters_json(l1_chain_id: int, settlement: bytes, native_asset: bytes, deployed_at: int) -> str:
+    parameters = {
+        "l1ChainId": str(l1_chain_id),
+        "settlement": "0x" + settlement.hex(),
+        "nativeAsset": "0x" + native_asset.hex(),
+        "deployedAt": str(deployed_at),
+        "protocol": "1",
+    }
+    return json.dumps(dict(sorted(parameters.items())), separators=(",", ":"))
+
+
+def genesis_hash(chain_id: int, canonical_json: str) -> bytes:
+    return keccak(pack(b"\x8a", (chain_id, 8), keccak(text=canonical_json)))
+
+
+# --- nonces
+
+
+def use_nonce(base: int, used: set[int], nonce: int) -> tuple[int, set[int]]:
+    """The window after `nonce`, which must be free and within it; `used` are the used ones at or above the base."""
+    used = used | {nonce}
+    while base in used:
+        used.remove(base)
+        base += 1
+    return base, used
+
+
+def pack_window(base: int, used: set[int]) -> int:
+    """The nonce map."""
+    return sum(1 << nonce - base for nonce in used)
+
+
+# --- a whole ledger
+
+
+class NaiveLedger:
+    """Keeps every entry of every account for ever, and builds each tree anew, from nothing, at each cut."""
+
+    def __init__(self, domain: dict[str, Any]) -> None:
+        self.domain = domain
+        self.epoch = 1
+        self.assets: list[bytes] = []
+        self.nonces: dict[bytes, tuple[int, set[int]]] = {}
+        self.order: dict[bytes, list[bytes]] = {}
+        """asset → accounts in the order of their first credit, which is the order of their leaves"""
+        self.debits: list[dict[str, Any]] = []
+        self.credits: list[dict[str, Any]] = []
+        self.withdrawals: list[dict[str, Any]] = []
+        self.deposits: dict[bytes, int] = {}
+        self.block_hashes: list[bytes] = []
+        self.first_block = 1
+        self.previous = ZERO
+        self.leaves: dict[tuple[bytes, bytes], dict[str, Any]] = {}
+        """(asset, account) → its leaf as of the last cut in which it changed"""
+
+    def list_asset(self, asset: bytes) -> None:
+        self.assets.append(asset)
+        self.order[asset] = []
+        self.deposits[asset] = 0
+
+    def balance(self, asset: bytes, account: bytes) -> int:
+        gained = sum(c["amount"] for c in self.credits if (c["asset"], c["account"]) == (asset, account))
+        return int(gained - sum(d["amount"] for d in self.debits if (d["asset"], d["account"]) == (asset, account)))
+
+    def credit(self, asset: bytes, account: bytes, place: tuple[int, int, int], entry: dict[str, Any]) -> None:
+        block, record, output = place
+        if account not in self.order[asset]:
+            self.order[asset].append(account)
+        fields = {"asset": asset, "account": account, "epoch": self.epoch}
+        self.credits.append({**fields, "block": block, "record": record, "output": output, **entry})
+
+    def deposit(self, asset: bytes, account: bytes, amount: int, block: int, record: int) -> bytes:
+        deposit_id = request_id(2, asset, self.deposits[asset])
+        self.deposits[asset] += 1
+        self.credit(asset, account, (block, record, 0), {"type": 2, "id": deposit_id, "amount": amount})
+        return deposit_id
+
+    def pay(self, payment: dict[str, Any], block: int, record: int) -> bytes:
+        """`payment` in the names of the signed message, addresses as bytes."""
+        payment_id = digest("Payment", payment, self.domain)
+        asset, payer = payment["asset"], payment["from"]
+        total = sum(output["amount"] for output in payment["outputs"])
+        self.nonces[payer] = use_nonce(*self.nonces.get(payer, (0, set())), payment["nonce"])
+        entry = {"type": 1, "number": payment["nonce"], "id": payment_id, "amount": total}
+        self.debits.append({"asset": asset, "account": payer, "epoch": self.epoch, **entry})
+        for place, output in enumerate(payment["outputs"]):
+            to, amount = output["to"], output["amount"]
+            if payment["kind"] == "withdraw":
+                fields = {"asset": asset, "epoch": self.epoch, "id": payment_id}
+                self.withdrawals.append({**fields, "recipient": to, "amount": amount})
+            else:
+                self.credit(asset, to, (block, record, place), {"type": 1, "id": payment_id, "amount": amount})
+        return payment_id
+
+    def end_block(self, header: dict[str, Any]) -> bytes:
+        self.block_hashes.append(digest("Block", header, self.domain))
+        return self.block_hashes[-1]
+
+    def cut(self, cut_at: int) -> dict[str, Any]:
+        commitment = {
+            "epoch": self.epoch,
+            "previous": self.previous,
+            "firstBlock": self.first_block,
+            "lastBlock": len(self.block_hashes),
+            "cutAt": cut_at,
+            "blocksRoot": list_root(self.block_hashes[self.first_block - 1 :]),
+            "extraRoot": ZERO,
+            "assets": [self._line(asset) for asset in self.assets],
+        }
+        self.epoch += 1
+        self.first_block = len(self.block_hashes) + 1
+        self.previous = digest("Commitment", commitment, self.domain)
+        return commitment
+
+    def state_leaves(self, asset: bytes) -> list[SumNode]:
+        leaves = [self.leaves[asset, account] for account in self.order[asset]]
+        return [(keccak(b"\x82" + account_leaf_bytes(leaf)), closing(leaf)) for leaf in leaves]
+
+    def withdrawal_leaves(self, asset: bytes, epoch: int) -> list[SumNode]:
+        return [
+            (keccak(withdrawal_preimage(withdrawal)), withdrawal["amount"])
+            for withdrawal in self.withdrawals
+            if (withdrawal["asset"], withdrawal["epoch"]) == (asset, epoch)
+        ]
+
+    def _line(self, asset: bytes) -> dict[str, Any]:
+        for account in self.order[asset]:
+            self._update_leaf(asset, account)
+        state, withdrawals = self.state_leaves(asset), self.withdrawal_leaves(asset, self.epoch)
+        return {
+            "asset": asset,
+            "stateRoot": sum_root(state)[0],
+            "total": sum_root(state)[1],
+            "accountCount": len(state),
+            "depositCount": self.deposits[asset],
+            "forcedCount": 0,
+            "withdrawalsRoot": sum_root(withdrawals)[0],
+            "withdrawalCount": len(withdrawals),
+            "withdrawn": sum_root(withdrawals)[1],
+        }
+
+    def _update_leaf(self, asset: bytes, account: bytes) -> None:
+        debits = [d for d in self.debits if (d["asset"], d["account"], d["epoch"]) == (asset, account, self.epoch)]
+        credits = [c for c in self.credits if (c["asset"], c["account"], c["epoch"]) == (asset, account, self.epoch)]
+        if not debits and not credits:
+            return
+        debits.sort(key=lambda debit: (debit["type"], debit["number"]))
+        credits.sort(key=lambda credit: (credit["block"], credit["record"], credit["output"]))
+        debits_root = sum_root([(keccak(debit_preimage(debit)), debit["amount"]) for debit in debits])
+        credits_root = sum_root([(keccak(credit_preimage(credit)), credit["amount"]) for credit in credits])
+        before = self.leaves.get((asset, account))
+        base, used = self.nonces.get(account, (0, set()))
+        self.leaves[asset, account] = {
+            "asset": asset,
+            "owner": account,
+            "epoch": self.epoch,
+            "nonceBase": base,
+            "nonceMap": pack_window(base, used),
+            "opening": closing(before) if before else 0,
+            "debits": debits_root[1],
+            "credits": credits_root[1],
+            "debitCount": len(debits),
+            "creditCount": len(credits),
+            "debitsRoot": debits_root[0],
+            "creditsRoot": credits_root[0],
+        }
