@@ -26,9 +26,10 @@ COMPILER_VERSION = PINNED["solc"]
 
 SETTINGS: dict[str, Any] = {
     "evmVersion": "cancun",
-    # A contract that is deployed once and called for years: cheap calls before small code.
-    "optimizer": {"enabled": True, "runs": 1_000_000},
-    "viaIR": False,
+    # The IR pipeline gives cheaper calls and smaller code than the older one. More runs save a commitment another 2 %, and
+    # cost a third more code, of which there may be 24,576 bytes (EIP-170).
+    "optimizer": {"enabled": True, "runs": 10_000},
+    "viaIR": True,
     # The hash would change with every comment and with the path of the checkout.
     "metadata": {"bytecodeHash": "none"},
 }

@@ -27,34 +27,39 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
 
     // --------------------------------------------------------------------------------------------------------- storage
 
-    /// @dev One slot. Times in seconds. 64 bits are left.
+    /// @dev One slot. Times in seconds.
     struct Head {
         uint48 epoch;
         uint48 includedAt;
         uint48 finalEpoch;
         uint48 firstDepositAt;
+        uint8 assetCount;
     }
 
-    /// @dev One slot. `position` is 1 for the first listed asset, 0 for one that is not listed. `listedAt` in seconds.
-    /// `forcedCount` counts requests of forced withdrawals; none can be made yet.
+    /// @dev Two slots, of which deposits and commitments need the first alone. `deposited` and `paid` only grow; their
+    /// difference is what the contract owes. `forcedCount` counts requests of forced withdrawals; none can be made yet.
+    /// `position` is 1 for the first listed asset, 0 for one that is not listed. `listedAt` in seconds. `isListed` keeps the
+    /// second slot from being zero, so that an asset's first claim costs no more than any other.
     struct AssetState {
-        uint128 held;
+        uint128 deposited;
         uint40 depositCount;
         uint40 forcedCount;
         uint40 listedAt;
         uint8 position;
+        uint128 paid;
+        bool isListed;
     }
 
-    /// @dev Two slots, of which `commit` reads the first. `cumulative` includes this deposit and all before it.
+    /// @dev Two slots, of which commitments need the first alone. `before` is the sum of all earlier deposits of the asset.
     struct Deposit {
-        uint128 cumulative;
+        uint128 before;
         uint64 timestamp;
         address account;
     }
 
     Head private _head;
     mapping(uint64 epoch => bytes32 hash) public override commitmentHash;
-    address[] private _assets;
+    mapping(uint256 index => address asset) private _assets;
     mapping(address asset => AssetState state) private _assetStates;
     mapping(address asset => mapping(uint256 index => Deposit deposit)) private _deposits;
     /// @dev Bit `index % 256` of word `index / 256` is set once that withdrawal is paid.
@@ -170,20 +175,16 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
     function _recordDeposit(address asset, address account, uint256 received) private {
         AssetState storage state = _assetStates[asset];
         uint40 index = state.depositCount;
-        uint256 cumulative = _cumulativeDeposits(asset, index) + received;
+        uint128 before = state.deposited;
+        uint256 cumulative = before + received;
         if (cumulative > MAX_DEPOSITED) revert AmountTooLarge(cumulative, MAX_DEPOSITED);
 
         // Both casts fit, because received <= cumulative <= MAX_DEPOSITED.
-        _deposits[asset][index] = Deposit(uint128(cumulative), uint64(block.timestamp), account);
+        _deposits[asset][index] = Deposit(before, uint64(block.timestamp), account);
+        state.deposited = uint128(cumulative);
         state.depositCount = index + 1;
-        state.held += uint128(received);
         if (_head.firstDepositAt == 0) _head.firstDepositAt = uint48(block.timestamp);
         emit Deposited(asset, index, account, msg.sender, uint128(received));
-    }
-
-    /// @dev Sum of the first `count` deposits of an asset.
-    function _cumulativeDeposits(address asset, uint256 count) private view returns (uint256) {
-        return count == 0 ? 0 : _deposits[asset][count - 1].cumulative;
     }
 
     // --------------------------------------------------------------------------------------------------------- listing
@@ -195,14 +196,16 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
     }
 
     function _list(address asset, uint256 listedAt) private {
-        uint256 index = _assets.length;
+        uint8 index = _head.assetCount;
         if (index == MAX_ASSETS) revert TooManyAssets(MAX_ASSETS);
         AssetState storage state = _assetStates[asset];
         if (state.position != 0) revert AssetAlreadyListed(asset);
         if (asset != ETHER && asset.code.length == 0) revert NotAToken(asset);
 
-        _assets.push(asset);
-        state.position = uint8(index + 1);
+        _assets[index] = asset;
+        _head.assetCount = index + 1;
+        state.position = index + 1;
+        state.isListed = true;
         state.listedAt = SafeCast.toUint40(listedAt);
         emit AssetListed(asset, index, uint64(listedAt));
     }
@@ -219,7 +222,7 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
         _checkBlockRange(previous, next);
         uint256 previousCutAt = head_.epoch == 0 ? 1000 * uint256(deployedAt) : previous.cutAt;
         _checkCut(previousCutAt, next.cutAt);
-        _checkAssets(previousCutAt, previous.assets, next);
+        _checkAssets(head_.assetCount, previousCutAt, previous.assets, next);
 
         _head.epoch = head_.epoch + 1;
         _head.includedAt = uint48(block.timestamp);
@@ -280,12 +283,13 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
         if (cutAt + oldestMs < nowMs) revert CutTooOld(nowMs - oldestMs, cutAt);
     }
 
-    function _checkAssets(uint256 previousCutAt, AssetCommitment[] calldata previous, Commitment calldata next)
-        private
-        view
-    {
+    function _checkAssets(
+        uint256 listed,
+        uint256 previousCutAt,
+        AssetCommitment[] calldata previous,
+        Commitment calldata next
+    ) private view {
         AssetCommitment[] calldata lines = next.assets;
-        uint256 listed = _assets.length;
         uint256 least = previous.length;
         // Assets come into force in the order of listing, so the first that is missing is the oldest.
         while (least < listed && 1000 * uint256(_assetStates[_assets[least]].listedAt) < previousCutAt) ++least;
@@ -307,7 +311,7 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
         AssetCommitment calldata next
     ) private view {
         address asset = next.asset;
-        AssetState memory state = _assetStates[asset];
+        AssetState storage state = _assetStates[asset];
         if (state.position != index + 1) revert AssetMismatch(index, asset);
         if (1000 * uint256(state.listedAt) > cutAt) revert AssetNotInForce(asset, state.listedAt);
         if (next.accountCount < previous.accountCount) {
@@ -326,11 +330,16 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
 
         uint256 expected = previous.total;
         if (next.depositCount != previous.depositCount) {
-            expected +=
-                _cumulativeDeposits(asset, next.depositCount) - _cumulativeDeposits(asset, previous.depositCount);
+            expected += _sumOfDeposits(asset, next.depositCount) - _sumOfDeposits(asset, previous.depositCount);
         }
         uint256 given = uint256(next.total) + next.withdrawn;
         if (given != expected) revert NotConserved(asset, expected, given);
+    }
+
+    /// @dev Of the first `count` deposits of an asset; there are that many.
+    function _sumOfDeposits(address asset, uint64 count) private view returns (uint256) {
+        AssetState storage state = _assetStates[asset];
+        return count == state.depositCount ? state.deposited : _deposits[asset][count].before;
     }
 
     // ---------------------------------------------------------------------------------------------- finality and claims
@@ -364,10 +373,10 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
         SumNode memory leaf = SumNode(Encodings.withdrawalLeaf(id, recipient, amount), amount);
         SumNode memory root = SumTree.computeRoot(leaf, index, line.withdrawalCount, siblings);
         if (root.hash != line.withdrawalsRoot || root.sum != line.withdrawn) revert RootMismatch(root.hash, root.sum);
-        uint128 held_ = _assetStates[line.asset].held;
+        uint256 held_ = held(line.asset);
         if (held_ < amount) revert InsufficientHeld(line.asset, held_, amount);
 
-        _assetStates[line.asset].held = held_ - amount;
+        _assetStates[line.asset].paid += amount;
         _claimed[commitment.epoch][line.asset][index >> 8] |= 1 << (index & 0xff);
         emit WithdrawalClaimed(commitment.epoch, line.asset, index, id, recipient, amount);
         _pay(line.asset, recipient, amount);
@@ -406,11 +415,12 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
 
     /// @inheritdoc ISettlement
     function assetCount() external view returns (uint256) {
-        return _assets.length;
+        return _head.assetCount;
     }
 
     /// @inheritdoc ISettlement
     function assetAt(uint256 index) external view returns (address asset, uint64 listedAt) {
+        if (index >= _head.assetCount) revert AssetIndexOutOfRange(index, _head.assetCount);
         asset = _assets[index];
         listedAt = _assetStates[asset].listedAt;
     }
@@ -426,15 +436,16 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
         view
         returns (address account, uint128 amount, uint128 cumulative, uint64 timestamp)
     {
+        if (index >= _assetStates[asset].depositCount) return (address(0), 0, 0, 0);
         Deposit memory entry = _deposits[asset][index];
-        if (entry.account == address(0)) return (address(0), 0, 0, 0);
-        amount = entry.cumulative - uint128(_cumulativeDeposits(asset, index));
-        return (entry.account, amount, entry.cumulative, entry.timestamp);
+        cumulative = uint128(_sumOfDeposits(asset, index + 1));
+        return (entry.account, cumulative - entry.before, cumulative, entry.timestamp);
     }
 
     /// @inheritdoc ISettlement
-    function held(address asset) external view returns (uint256) {
-        return _assetStates[asset].held;
+    function held(address asset) public view returns (uint256) {
+        AssetState storage state = _assetStates[asset];
+        return state.deposited - state.paid;
     }
 
     /// @inheritdoc ISettlement

@@ -176,7 +176,7 @@ interface ISettlement {
     /// @notice The proof does not end in the commitment's root and sum.
     error RootMismatch(bytes32 root, uint128 sum);
     /// @notice More than the contract holds of the asset; never, unless the commitments were dishonest.
-    error InsufficientHeld(address asset, uint128 held, uint128 amount);
+    error InsufficientHeld(address asset, uint256 held, uint128 amount);
     /// @notice The recipient refused the ether.
     error EtherNotAccepted(address recipient);
 
@@ -287,7 +287,7 @@ interface ISettlement {
 
     function assetCount() external view returns (uint256);
 
-    /// @notice The `index`-th listed asset and when it is in force. Panics beyond `assetCount`.
+    /// @notice The `index`-th listed asset and when it is in force. Refuses: AssetIndexOutOfRange.
     function assetAt(uint256 index) external view returns (address asset, uint64 listedAt);
 
     function depositCount(address asset) external view returns (uint64);
