@@ -1,0 +1,135 @@
+"""The node's configuration: one TOML file, environment variables over it. Unknown keys are refused in both.
+
+An environment variable is `TALLYSTICK_` and the key's path in upper case, its parts joined by two underscores:
+`TALLYSTICK_PORT`, `TALLYSTICK_ETHEREUM__URL`.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+_ENVIRONMENT_PREFIX: Final = "TALLYSTICK_"
+
+
+class ConfigurationError(ValueError):
+    """The configuration is not one that a node can run with; the message names the key."""
+
+
+class EthereumConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    url: str
+    """JSON-RPC endpoint of an Ethereum client."""
+    settlement: str
+    """Address of the Settlement contract."""
+    confirmations: int | None = None
+    """L1 blocks on top of one before it counts as final; leave out to use the chain's own `finalized` tag."""
+    poll_seconds: float = 6.0
+    rebroadcast_seconds: float = 12.0
+    bump_seconds: float = 48.0
+    max_fee_gwei: int = 500
+    """Cap of what is offered per gas."""
+    max_daily_cost_gwei: int = 500_000_000
+    """Cap of what commitments may cost in a day: half an ether."""
+
+
+class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An encrypted keystore (Web3 Secret Storage, version 3) and the file that holds its password."""
+
+    keystore: str
+    password_file: str
+
+
+class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    ethereum: EthereumConfig
+    operator: KeyConfig
+    """Signs blocks and commitments."""
+    gas: KeyConfig
+    """Pays for the commitments' L1 transactions; another key than the operator's."""
+    data_dir: str = "data"
+    host: str = "127.0.0.1"
+    port: int = 8645
+    epoch_seconds: int = 3600
+    verifiers: int = 2
+    """Processes that recover signatures."""
+    max_body_bytes: int = 8 << 20
+    max_backlog: int = 50_000
+    """Payments that may wait; beyond, a sender hears `overloaded`."""
+    max_clock_lead_seconds: int = 900
+    """How far this machine's clock may be ahead of the newest L1 block before nothing is sealed any more."""
+    log_level: str = "info"
+    log_format: str = "json"
+    """`json` or `console`."""
+
+
+def load_config(path: Path | None, environment: Mapping[str, str] | None = None) -> NodeConfig:
+    """Raises `ConfigurationError` for an unreadable file, an unknown key, a missing one, or a value of the wrong type or
+    range. Relative paths are taken from the file's directory."""
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text())
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{path}: {error}") from error
+    _overlay(values, os.environ if environment is None else environment)
+    try:
+        config = msgspec.convert(values, NodeConfig, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(str(error)) from error
+    _check(config)
+    return _resolve_paths(config, path.parent if path is not None else Path())
+
+
+def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> None:
+    for name, value in environment.items():
+        if not name.startswith(_ENVIRONMENT_PREFIX):
+            continue
+        *sections, key = name[len(_ENVIRONMENT_PREFIX) :].lower().split("__")
+        place = values
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise ConfigurationError(f"{name}: {section} is not a section")
+        place[key] = value
+
+
+def _check(config: NodeConfig) -> None:
+    ethereum = config.ethereum
+    ranges = {
+        "port": (config.port, 0, 65_535),
+        "epoch_seconds": (config.epoch_seconds, 1, 30 * 86_400),
+        "verifiers": (config.verifiers, 1, 256),
+        "max_body_bytes": (config.max_body_bytes, 4096, 64 << 20),
+        "max_backlog": (config.max_backlog, 1, 10_000_000),
+        "max_clock_lead_seconds": (config.max_clock_lead_seconds, 1, 86_400),
+        "ethereum.poll_seconds": (ethereum.poll_seconds, 0.05, 600),
+        "ethereum.rebroadcast_seconds": (ethereum.rebroadcast_seconds, 0.1, 3600),
+        "ethereum.bump_seconds": (ethereum.bump_seconds, 0.1, 86_400),
+        "ethereum.max_fee_gwei": (ethereum.max_fee_gwei, 1, 10**9),
+        "ethereum.max_daily_cost_gwei": (ethereum.max_daily_cost_gwei, 1, 10**18),
+        "ethereum.confirmations": (1 if ethereum.confirmations is None else ethereum.confirmations, 1, 10_000),
+    }
+    for key, (value, lowest, highest) in ranges.items():
+        if not lowest <= value <= highest:
+            raise ConfigurationError(f"{key} is {value}, it must be from {lowest} to {highest}")
+    if config.log_format not in ("json", "console"):
+        raise ConfigurationError(f"log_format is {config.log_format!r}, it must be json or console")
+    if config.log_level not in ("debug", "info", "warning", "error"):
+        raise ConfigurationError(f"log_level is {config.log_level!r}, it must be debug, info, warning or error")
+
+
+def _resolve_paths(config: NodeConfig, base: Path) -> NodeConfig:
+    def resolve(path: str) -> str:
+        return str((base / path).resolve())
+
+    def resolve_key(key: KeyConfig) -> KeyConfig:
+        return KeyConfig(resolve(key.keystore), resolve(key.password_file))
+
+    return msgspec.structs.replace(
+        config,
+        data_dir=resolve(config.data_dir),
+        operator=resolve_key(config.operator),
+        gas=resolve_key(config.gas),
+    )

@@ -1,0 +1,107 @@
+"""One JSON-RPC endpoint of an Ethereum client, over HTTP."""
+
+import asyncio
+from collections.abc import Sequence
+from itertools import count
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from node.ethereum.faults import EthereumFault, RpcError
+
+_KEEP_ALIVE_S: Final = 4.0
+"""Below the 5 s after which common servers close an idle connection: closing it first loses no request to that race."""
+
+
+class Transport(Protocol):
+    """What the gateway needs: one question, one answer. Several endpoints with a quorum can stand in its place."""
+
+    async def call(self, method: str, params: Sequence[Any]) -> Any:
+        """The `result`. Raises `RpcError` for an error object, `EthereumFault` for everything else that fails."""
+
+    async def close(self) -> None: ...
+
+
+class _Error(msgspec.Struct):
+    code: int
+    message: str = ""
+    data: Any = None
+
+
+class _Answer(msgspec.Struct):
+    id: int | str | None = None
+    result: Any = None
+    error: _Error | None = None
+
+
+class Endpoint:
+    """Every call is bounded in time, in size and in how many run at once. All methods used here may be repeated safely."""
+
+    def __init__(
+        self, url: str, *, timeout_ms: int = 10_000, max_concurrent: int = 16, max_answer_bytes: int = 32 << 20
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("an Ethereum endpoint is an http:// or https:// URL")
+        self._url = url
+        self.name = parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
+        """Host and port. The rest of the URL often holds a key, and stays out of logs and messages."""
+        self._timeout = aiohttp.ClientTimeout(total=timeout_ms / 1000)
+        self._slots = asyncio.Semaphore(max_concurrent)
+        self._max_answer_bytes = max_answer_bytes
+        self._ids = count(1)
+        self._decoder = msgspec.json.Decoder(_Answer)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def call(self, method: str, params: Sequence[Any]) -> Any:
+        request_id = next(self._ids)
+        request = msgspec.json.encode({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+        async with self._slots:
+            status, body = await self._post(method, request)
+        try:
+            answer = self._decoder.decode(body)
+        except msgspec.MsgspecError as error:
+            raise EthereumFault(f"{method}: {self.name} answered HTTP {status} without JSON-RPC") from error
+        if answer.error is not None:
+            raise RpcError(method, answer.error.code, answer.error.message, answer.error.data)
+        if status != 200 or answer.id != request_id:
+            raise EthereumFault(f"{method}: {self.name} answered HTTP {status}, id {answer.id} to id {request_id}")
+        return answer.result
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _post(self, method: str, request: bytes) -> tuple[int, bytes]:
+        try:
+            return await self._post_once(request)
+        except aiohttp.ServerDisconnectedError:
+            pass  # an idle connection that the server closed as we wrote to it; a fresh one settles it
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._fault(method, error) from error
+        try:
+            return await self._post_once(request)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._fault(method, error) from error
+
+    async def _post_once(self, request: bytes) -> tuple[int, bytes]:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S)
+            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
+        headers = {"content-type": "application/json"}
+        async with self._session.post(self._url, data=request, headers=headers, allow_redirects=False) as response:
+            parts: list[bytes] = []
+            size = 0
+            async for part in response.content.iter_any():
+                size += len(part)
+                if size > self._max_answer_bytes:
+                    raise aiohttp.ClientPayloadError(f"an answer above {self._max_answer_bytes} bytes")
+                parts.append(part)
+            return response.status, b"".join(parts)
+
+    def _fault(self, method: str, error: BaseException) -> EthereumFault:
+        # The texts of aiohttp's errors hold the host at most; that of InvalidURL, the whole URL, is ruled out above.
+        return EthereumFault(f"{method}: {self.name}: {str(error) or type(error).__name__}")

@@ -1,0 +1,420 @@
+"""The only module that speaks to Ethereum: what the node asks of it, in the node's words.
+
+One `Transport` is one endpoint now; several, with a quorum, are a `Transport` too. What an endpoint answers is decoded
+strictly but otherwise believed. Before the first use, and again after every fault, the chain id and the presence of the
+contract are looked at again, so that an endpoint that comes back as another chain is noticed before anything is decided.
+"""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from chain.commitment import AssetCommitment, Commitment, hash_commitment
+from chain.params import Domain
+from chain.primitives import ADDRESS_SIZE, HASH_SIZE, MAX_ASSETS, MAX_U64, MAX_U256, Address, Hash, Signature
+from node.ethereum.abi import encode_topic, load_abi
+from node.ethereum.endpoint import Transport
+from node.ethereum.faults import ContractError, EthereumFault, Reverted, RpcError, WrongDeployment
+from node.ethereum.l1 import (
+    MAX_WEI_PER_GAS,
+    CommittedEvent,
+    DepositEvent,
+    Deployment,
+    Head,
+    L1Block,
+    ListedAsset,
+    QueuedDeposit,
+    SendOutcome,
+    SendResult,
+    TxReceipt,
+)
+
+_QUANTITY: Final = re.compile(r"0x[0-9a-f]{1,64}", re.ASCII | re.IGNORECASE)
+_DATA: Final = re.compile(r"0x(?:[0-9a-f]{2})*", re.ASCII | re.IGNORECASE)
+_REVERT_DATA: Final = re.compile(r"0x[0-9a-f]*", re.ASCII | re.IGNORECASE)
+_METHOD_NOT_FOUND: Final = -32601
+_EXECUTION_REVERTED: Final = 3
+MAX_LOGS: Final = 50_000
+"""In one answer; more is an endpoint that ignores the filter."""
+
+_SEND_WORDS: Final = (
+    # geth, reth and anvil; Erigon; Nethermind; Besu: each has words of its own, and the codes say even less.
+    (SendOutcome.ALREADY_KNOWN, ("already known", "already imported", "alreadyknown", "known transaction")),
+    (SendOutcome.NONCE_TOO_LOW, ("nonce too low", "oldnonce", "nonce is too low", "nonce has already been used")),
+    (
+        SendOutcome.UNDERPRICED,
+        (
+            "underpriced",
+            "could not replace existing",
+            "replacementnotallowed",
+            "less than block base fee",
+            "fee too low",
+            "feetoolow",
+            "gas price below",
+        ),
+    ),
+    (SendOutcome.OUT_OF_FUNDS, ("insufficient funds", "insufficientfunds", "upfront cost exceeds")),
+)
+
+
+class Gateway:
+    """Raises `EthereumFault` or `WrongDeployment` from every method that asks, unless it says otherwise."""
+
+    def __init__(self, transport: Transport, l1_chain_id: int, settlement: Address) -> None:
+        self.l1_chain_id = l1_chain_id
+        self.settlement = settlement
+        self.domain = Domain.of(l1_chain_id, settlement)
+        self._transport = transport
+        self._abi = load_abi("Settlement")
+        self._is_verified = False
+        self._verifying = asyncio.Lock()
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+    # ------------------------------------------------------------------------------------------------ what is served
+
+    async def verify(self) -> None:
+        """Raises `WrongDeployment` for, in this order: another chain id, no code at the contract's address."""
+        async with self._verifying:
+            if self._is_verified:
+                return
+            chain_id = decode_quantity(await self._transport.call("eth_chainId", []))
+            if chain_id != self.l1_chain_id:
+                raise WrongDeployment("wrong_chain", f"the endpoint serves chain {chain_id}, not {self.l1_chain_id}")
+            code = decode_data(await self._transport.call("eth_getCode", [_to_hex(self.settlement), "latest"]))
+            if not code:
+                raise WrongDeployment("no_contract", f"there is no contract at {_to_hex(self.settlement)}")
+            self._is_verified = True
+
+    async def check_deployment(self, deployed_at: int, native_asset: Address, operator: Address | None) -> Deployment:
+        """The contract's constants, which must be those that the ledger was begun with. `operator`: who signs here.
+
+        Raises `WrongDeployment` for, in this order: what `verify` raises, what `get_deployment` raises, another
+        deployment time, another native asset, another operator.
+        """
+        deployment = await self.get_deployment()
+        if deployment.deployed_at != deployed_at:
+            raise WrongDeployment(
+                "wrong_contract", f"deployed at {deployment.deployed_at} s, the ledger began with {deployed_at} s"
+            )
+        if deployment.native_asset != native_asset:
+            raise WrongDeployment(
+                "wrong_contract",
+                f"the native asset is {_to_hex(deployment.native_asset)}, the ledger's is {_to_hex(native_asset)}",
+            )
+        if operator is not None and deployment.operator != operator:
+            raise WrongDeployment(
+                "wrong_contract", f"the operator is {_to_hex(deployment.operator)}, the key here is {_to_hex(operator)}"
+            )
+        return deployment
+
+    async def get_deployment(self) -> Deployment:
+        """Raises `WrongDeployment` if the contract is none of ours: no such functions, or for another chain or address."""
+        try:
+            values = await self._read_constants()
+        except Reverted as error:
+            raise WrongDeployment("wrong_contract", f"the contract answers {error}") from error
+        if values["ledgerChainId"] != self.domain.chain_id or values["domainSeparator"] != self.domain.separator:
+            raise WrongDeployment("wrong_contract", f"its ledger chain id is {values['ledgerChainId']}")
+        return Deployment(
+            l1_chain_id=self.l1_chain_id,
+            settlement=self.settlement,
+            ledger_chain_id=values["ledgerChainId"],
+            domain_separator=values["domainSeparator"],
+            operator=values["operator"],
+            cold_key=values["coldKey"],
+            listing_key=values["listingKey"],
+            native_asset=values["nativeAsset"],
+            challenge_period=values["challengePeriod"],
+            answer_period=values["answerPeriod"],
+            follow_up=values["followUp"],
+            min_interval=values["minInterval"],
+            max_silence=values["maxSilence"],
+            listing_delay=values["listingDelay"],
+            deployed_at=values["deployedAt"],
+        )
+
+    async def _read_constants(self) -> dict[str, Any]:
+        names = (
+            "ledgerChainId domainSeparator operator coldKey listingKey nativeAsset challengePeriod answerPeriod followUp "
+            "minInterval maxSilence listingDelay deployedAt"
+        ).split()
+        results = await asyncio.gather(*[self._view("latest", name) for name in names])
+        return {name: result[0] for name, result in zip(names, results, strict=True)}
+
+    # --------------------------------------------------------------------------------------------------------- blocks
+
+    async def get_block(self, at: int | str) -> L1Block:
+        """By number or tag. A block that is not there is an `EthereumFault`."""
+        block = await self.find_block(at)
+        if block is None:
+            raise EthereumFault(f"there is no block {at}")
+        return block
+
+    async def find_block(self, at: int | str) -> L1Block | None:
+        form = await self._ask("eth_getBlockByNumber", [_encode_tag(at), False])
+        return None if form is None else _decode_block(form)
+
+    async def get_final_block(self, latest: L1Block, confirmations: int | None) -> L1Block:
+        """The newest block that counts as final: with N confirmations, the Nth from the top (1 is `latest` itself);
+        with None, what the chain itself calls finalized. The first block, while there are too few."""
+        if confirmations is None:
+            return await self.get_block("finalized")
+        if confirmations == 1:
+            return latest
+        return await self.get_block(max(0, latest.number - (confirmations - 1)))
+
+    async def find_block_at(self, timestamp: int, low: int, high: int) -> int:
+        """Number of the first block from `low` to `high` that is not earlier than `timestamp`; `high` if none is."""
+        while low < high:
+            middle = (low + high) // 2
+            if (await self.get_block(middle)).timestamp < timestamp:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    # ------------------------------------------------------------------------------------- the contract, as of a block
+
+    async def get_head(self, at: int) -> Head:
+        return Head(*await self._view(at, "head"))
+
+    async def get_commitment_hash(self, epoch: int, at: int) -> Hash:
+        """keccak256(digest ‖ includedAt u64), zero if there is none."""
+        result: Hash = (await self._view(at, "commitmentHash", epoch))[0]
+        return result
+
+    async def get_assets(self, first: int, at: int) -> list[ListedAsset]:
+        """From the `first`-th listed one on, in the contract's order."""
+        listed: int = (await self._view(at, "assetCount"))[0]
+        if listed > MAX_ASSETS:
+            raise EthereumFault(f"the contract lists {listed} assets, it never does above {MAX_ASSETS}")
+        results = await asyncio.gather(*[self._view(at, "assetAt", index) for index in range(first, listed)])
+        return [ListedAsset(*result) for result in results]
+
+    async def get_deposit_count(self, asset: Address, at: int) -> int:
+        result: int = (await self._view(at, "depositCount", asset))[0]
+        return result
+
+    async def get_deposits(self, asset: Address, first: int, count: int, at: int) -> list[QueuedDeposit]:
+        """`count` deposits of the queue, which must be there."""
+        indexes = range(first, first + count)
+        results = await asyncio.gather(*[self._view(at, "depositAt", asset, index) for index in indexes])
+        deposits = [QueuedDeposit(asset, index, *result) for index, result in zip(indexes, results, strict=True)]
+        for deposit in deposits:
+            if not deposit.amount:
+                raise EthereumFault(f"deposit {deposit.index} of {_to_hex(asset)} is not there at block {at}")
+        return deposits
+
+    # ---------------------------------------------------------------------------------------------------------- events
+
+    async def get_deposit_events(self, asset: Address, first: int, last: int) -> list[DepositEvent]:
+        """In the order of the chain, from block `first` to block `last`, both included."""
+        logs = await self._get_logs("Deposited", first, last, [encode_topic(asset)])
+        return [
+            DepositEvent(
+                asset=values["asset"],
+                index=values["index"],
+                account=values["account"],
+                amount=values["amount"],
+                l1_block=decode_quantity(log.get("blockNumber"), MAX_U64),
+                l1_block_hash=decode_data(log.get("blockHash"), HASH_SIZE),
+                l1_transaction=decode_data(log.get("transactionHash"), HASH_SIZE),
+                log_index=decode_quantity(log.get("logIndex"), MAX_U64),
+            )
+            for log, values in logs
+        ]
+
+    async def get_committed_events(self, first: int, last: int) -> list[CommittedEvent]:
+        """In the order of the chain, from block `first` to block `last`. The digest is of the commitment shown."""
+        events = []
+        for log, values in await self._get_logs("Committed", first, last, []):
+            commitment = _make_commitment(values["commitment"])
+            if values["epoch"] != commitment.epoch or values["digest"] != hash_commitment(commitment, self.domain):
+                raise EthereumFault(f"the log of epoch {values['epoch']} shows another commitment than its digest says")
+            events.append(
+                CommittedEvent(
+                    commitment=commitment,
+                    signature=values["signature"],
+                    digest=values["digest"],
+                    included_at=values["includedAt"],
+                    l1_block=decode_quantity(log.get("blockNumber"), MAX_U64),
+                    l1_block_hash=decode_data(log.get("blockHash"), HASH_SIZE),
+                    l1_transaction=decode_data(log.get("transactionHash"), HASH_SIZE),
+                )
+            )
+        return events
+
+    async def _get_logs(
+        self, event: str, first: int, last: int, topics: Sequence[str]
+    ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        query = {
+            "address": _to_hex(self.settlement),
+            "fromBlock": hex(first),
+            "toBlock": hex(last),
+            "topics": [_to_hex(self._abi.get_topic(event)), *topics],
+        }
+        logs = await self._ask("eth_getLogs", [query])
+        if not isinstance(logs, list) or len(logs) > MAX_LOGS:
+            raise EthereumFault(f"eth_getLogs: not a list of at most {MAX_LOGS} logs")
+        decoded = []
+        for log in logs:
+            if not isinstance(log, dict) or not isinstance(log.get("topics"), list):
+                raise EthereumFault("eth_getLogs: a log that is not an object with topics")
+            if decode_data(log.get("address"), ADDRESS_SIZE) != self.settlement or log.get("removed"):
+                raise EthereumFault("eth_getLogs: a log of another contract, or one that was removed")
+            log_topics = [decode_data(topic, HASH_SIZE) for topic in log["topics"]]
+            decoded.append((log, self._abi.decode_event(event, log_topics, decode_data(log.get("data")))))
+        return decoded
+
+    # ---------------------------------------------------------------------------------------------------------- sending
+
+    async def get_nonce(self, account: Address, at: int) -> int:
+        """Transactions of `account` mined up to and with block `at`."""
+        return decode_quantity(await self._ask("eth_getTransactionCount", [_to_hex(account), hex(at)]), MAX_U64)
+
+    async def get_balance(self, account: Address, at: int) -> int:
+        return decode_quantity(await self._ask("eth_getBalance", [_to_hex(account), hex(at)]))
+
+    async def get_suggested_tip(self) -> int:
+        """Wei per gas that the client would offer now; 0 if it does not say."""
+        try:
+            return decode_quantity(await self._ask("eth_maxPriorityFeePerGas", []), MAX_WEI_PER_GAS)
+        except RpcError as error:
+            if error.code == _METHOD_NOT_FOUND:
+                return 0
+            raise
+
+    def encode_commit(self, previous: Commitment, commitment: Commitment, signature: Signature) -> bytes:
+        """The call data of `commit`."""
+        return self._abi.encode_call("commit", _make_tuple(previous), _make_tuple(commitment), signature)
+
+    async def estimate_commit_gas(self, sender: Address, data: bytes) -> int:
+        """Raises `Reverted` with the contract's error, besides the usual."""
+        call = {"from": _to_hex(sender), "to": _to_hex(self.settlement), "data": _to_hex(data)}
+        return decode_quantity(await self._ask_contract("eth_estimateGas", [call, "latest"]), MAX_U64)
+
+    async def send(self, raw: bytes) -> SendResult:
+        """Broadcasts a signed transaction. What the endpoint says to it is a result, not an error."""
+        try:
+            await self._ask("eth_sendRawTransaction", [_to_hex(raw)])
+        except RpcError as error:
+            return SendResult(classify_send_refusal(error.message), error.message)
+        return SendResult(SendOutcome.ACCEPTED)
+
+    async def get_receipt(self, l1_transaction: Hash) -> TxReceipt | None:
+        """None while it is not mined, or not known."""
+        form = await self._ask("eth_getTransactionReceipt", [_to_hex(l1_transaction)])
+        return None if form is None else decode_receipt(form)
+
+    async def has_transaction(self, l1_transaction: Hash) -> bool:
+        """Whether the endpoint knows it, mined or not."""
+        return await self._ask("eth_getTransactionByHash", [_to_hex(l1_transaction)]) is not None
+
+    # ------------------------------------------------------------------------------------------------------- questions
+
+    async def _view(self, at: int | str, function: str, *arguments: Any) -> tuple[Any, ...]:
+        """A read of the contract as it stood at a block. Raises `Reverted`, besides the usual."""
+        call = {"to": _to_hex(self.settlement), "data": _to_hex(self._abi.encode_call(function, *arguments))}
+        data = decode_data(await self._ask_contract("eth_call", [call, _encode_tag(at)]))
+        return self._abi.decode_result(function, data)
+
+    async def _ask_contract(self, method: str, params: Sequence[Any]) -> Any:
+        try:
+            return await self._ask(method, params)
+        except RpcError as error:
+            if error.code == _EXECUTION_REVERTED or "revert" in error.message.lower():
+                raise Reverted(self._abi.decode_error(_find_revert_data(error.data))) from error
+            raise
+
+    async def _ask(self, method: str, params: Sequence[Any]) -> Any:
+        try:
+            if not self._is_verified:
+                await self.verify()
+            return await self._transport.call(method, params)
+        except RpcError:
+            raise
+        except EthereumFault:
+            self._is_verified = False
+            raise
+
+
+# ------------------------------------------------------------------------------------------------- the endpoint's words
+
+
+def classify_send_refusal(message: str) -> SendOutcome:
+    words = message.lower()
+    for outcome, phrases in _SEND_WORDS:
+        if any(phrase in words for phrase in phrases):
+            return outcome
+    return SendOutcome.REFUSED
+
+
+def decode_quantity(value: object, limit: int = MAX_U256) -> int:
+    """Raises `EthereumFault` for anything but 0x hex of an integer up to `limit`."""
+    if not isinstance(value, str) or not _QUANTITY.fullmatch(value) or int(value, 16) > limit:
+        raise EthereumFault(f"not a quantity up to {limit}: {str(value)[:80]}")
+    return int(value, 16)
+
+
+def decode_data(value: object, size: int | None = None) -> bytes:
+    """Raises `EthereumFault` for anything but 0x hex of whole bytes, `size` of them."""
+    if not isinstance(value, str) or not _DATA.fullmatch(value) or (size is not None and len(value) != 2 + 2 * size):
+        raise EthereumFault(f"not {'bytes' if size is None else f'{size} bytes'} in hex: {str(value)[:80]}")
+    return bytes.fromhex(value[2:])
+
+
+def decode_receipt(form: Any) -> TxReceipt:
+    if not isinstance(form, dict):
+        raise EthereumFault("a transaction receipt that is not an object")
+    contract = form.get("contractAddress")
+    return TxReceipt(
+        l1_transaction=decode_data(form.get("transactionHash"), HASH_SIZE),
+        l1_block=decode_quantity(form.get("blockNumber"), MAX_U64),
+        l1_block_hash=decode_data(form.get("blockHash"), HASH_SIZE),
+        is_success=decode_quantity(form.get("status"), 1) == 1,
+        gas_used=decode_quantity(form.get("gasUsed"), MAX_U64),
+        effective_gas_price=decode_quantity(form.get("effectiveGasPrice"), MAX_WEI_PER_GAS),
+        contract=None if contract is None else decode_data(contract, ADDRESS_SIZE),
+    )
+
+
+def _decode_block(form: Any) -> L1Block:
+    if not isinstance(form, dict):
+        raise EthereumFault("a block that is not an object")
+    if form.get("baseFeePerGas") is None:
+        raise EthereumFault("the chain has no base fee (EIP-1559), which sending here relies on")
+    return L1Block(
+        number=decode_quantity(form.get("number"), MAX_U64),
+        hash=decode_data(form.get("hash"), HASH_SIZE),
+        timestamp=decode_quantity(form.get("timestamp"), MAX_U64),
+        base_fee=decode_quantity(form.get("baseFeePerGas"), MAX_WEI_PER_GAS),
+    )
+
+
+def _find_revert_data(data: Any) -> bytes:
+    """Clients put it under `data` as hex, as hex after a word, or one level deeper."""
+    if isinstance(data, dict):
+        data = data.get("data")
+    found = _REVERT_DATA.search(data) if isinstance(data, str) else None
+    return b"" if found is None or len(found[0]) % 2 else bytes.fromhex(found[0][2:])
+
+
+def _make_tuple(commitment: Commitment) -> tuple[Any, ...]:
+    """In the order of the ABI's fields, which is the order of ours."""
+    lines = [tuple([getattr(line, field) for field in line.__struct_fields__]) for line in commitment.assets]
+    return (*[getattr(commitment, field) for field in commitment.__struct_fields__[:-1]], lines)
+
+
+def _make_commitment(values: tuple[Any, ...]) -> Commitment:
+    return Commitment(*values[:-1], assets=tuple([AssetCommitment(*line) for line in values[-1]]))
+
+
+def _encode_tag(at: int | str) -> str:
+    return hex(at) if isinstance(at, int) else at
+
+
+def _to_hex(value: bytes) -> str:
+    return "0x" + value.hex()

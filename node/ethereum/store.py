@@ -1,0 +1,308 @@
+"""ethereum.sqlite: what the committer must not forget, on disk before it acts on it.
+
+Seals, signed transactions and inclusions of commitments, and how far the watcher has come. Every write is durable when
+it returns (WAL, synchronous=FULL). All of it can be lost without harm: seals are in the journal, inclusions on the chain.
+What is gone then is the record of attempts, and the fees of a transaction still in flight.
+
+Writers may be on any thread; readers have a connection of their own, and do not wait for a write.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from chain.commitment import decode_commitment, encode_commitment
+from chain.primitives import Address, Hash
+from node.ethereum.faults import WrongDeployment
+from node.ethereum.submission import Attempt, AttemptOutcome, Fees, Inclusion, Seal
+
+_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE deployment (l1_chain_id INTEGER NOT NULL, settlement BLOB NOT NULL);
+CREATE TABLE seal (
+    epoch INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL,
+    commitment BLOB NOT NULL,
+    signature BLOB NOT NULL,
+    sealed_at INTEGER NOT NULL
+);
+CREATE TABLE attempt (
+    epoch INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    hash BLOB NOT NULL UNIQUE,
+    nonce INTEGER NOT NULL,
+    gas_limit INTEGER NOT NULL,
+    max_fee INTEGER NOT NULL,
+    priority_fee INTEGER NOT NULL,
+    raw BLOB NOT NULL,
+    sent_at INTEGER NOT NULL,
+    l1_block INTEGER NOT NULL,
+    outcome TEXT,
+    gas_used INTEGER,
+    effective_gas_price INTEGER,
+    settled_at INTEGER,
+    PRIMARY KEY (epoch, number)
+) WITHOUT ROWID;
+CREATE INDEX attempt_by_nonce ON attempt (nonce);
+CREATE INDEX attempt_open ON attempt (nonce) WHERE outcome IS NULL;
+CREATE INDEX attempt_by_settlement ON attempt (settled_at) WHERE settled_at IS NOT NULL;
+CREATE TABLE inclusion (
+    epoch INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL,
+    included_at INTEGER NOT NULL,
+    l1_transaction BLOB NOT NULL,
+    l1_block INTEGER NOT NULL,
+    l1_block_hash BLOB NOT NULL,
+    gas_used INTEGER NOT NULL,
+    effective_gas_price INTEGER NOT NULL
+);
+CREATE TABLE final_epoch (epoch INTEGER NOT NULL);
+INSERT INTO final_epoch VALUES (0);
+CREATE TABLE cursor (l1_block INTEGER NOT NULL, l1_block_hash BLOB NOT NULL);
+"""
+_ATTEMPT_COLUMNS: Final = (
+    "epoch, number, hash, nonce, gas_limit, max_fee, priority_fee, raw, sent_at, l1_block, outcome, gas_used, "
+    "effective_gas_price"
+)
+_INCLUSION_COLUMNS: Final = (
+    "epoch, digest, included_at, l1_transaction, l1_block, l1_block_hash, gas_used, effective_gas_price"
+)
+
+
+class EthereumStore:
+    def __init__(self, path: Path, l1_chain_id: int, settlement: Address) -> None:
+        """Raises `WrongDeployment` if the file belongs to another deployment, or to a later version of this program."""
+        self._writer = _connect(path)
+        self._writer.execute("PRAGMA journal_mode = WAL")
+        self._writer.execute("PRAGMA synchronous = FULL")
+        self._write_lock = threading.Lock()
+        self._check(path, l1_chain_id, settlement)
+        self._reader = _connect(path)
+        self._reader.execute("PRAGMA query_only = ON")
+        self._read_lock = threading.Lock()
+
+    def close(self) -> None:
+        with self._write_lock, self._read_lock:
+            self._reader.close()
+            self._writer.close()
+
+    # ----------------------------------------------------------------------------------------------------------- seals
+
+    def put_seal(self, seal: Seal) -> None:
+        """Keeps the first one of an epoch."""
+        with self._write() as cursor:
+            _insert_seal(cursor, seal)
+
+    def get_seal(self, epoch: int) -> Seal | None:
+        row = self._read_one("SELECT commitment, signature, digest, sealed_at FROM seal WHERE epoch = ?", (epoch,))
+        return None if row is None else Seal(decode_commitment(row[0]), row[1], row[2], row[3])
+
+    def get_newest_sealed_epoch(self) -> int:
+        """0 if there is none."""
+        row = self._read_one("SELECT max(epoch) FROM seal")
+        return row[0] or 0 if row else 0
+
+    # -------------------------------------------------------------------------------------------------------- attempts
+
+    def add_attempt(self, attempt: Attempt) -> None:
+        with self._write() as cursor:
+            cursor.execute(
+                f"INSERT INTO attempt ({_ATTEMPT_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                (
+                    attempt.epoch,
+                    attempt.number,
+                    attempt.hash,
+                    attempt.nonce,
+                    attempt.gas_limit,
+                    attempt.fees.max_fee,
+                    attempt.fees.priority_fee,
+                    attempt.raw,
+                    attempt.sent_at,
+                    attempt.l1_block,
+                    attempt.outcome,
+                    attempt.gas_used,
+                    attempt.effective_gas_price,
+                ),
+            )
+
+    def get_attempts(self, epoch: int) -> tuple[Attempt, ...]:
+        """In the order they were made."""
+        return self._read_attempts("WHERE epoch = ? ORDER BY number", (epoch,))
+
+    def get_open_attempts(self) -> tuple[Attempt, ...]:
+        """Of all epochs: those of which it is not known what became of them."""
+        return self._read_attempts("WHERE outcome IS NULL ORDER BY nonce, number")
+
+    def get_attempts_with_nonce(self, nonce: int) -> tuple[Attempt, ...]:
+        return self._read_attempts("WHERE nonce = ? ORDER BY epoch, number", (nonce,))
+
+    def settle_attempt(
+        self, l1_transaction: Hash, outcome: AttemptOutcome, gas_used: int, effective_gas_price: int, now_ms: int
+    ) -> None:
+        with self._write() as cursor:
+            _settle(cursor, l1_transaction, outcome, gas_used, effective_gas_price, now_ms)
+
+    def get_spent(self, since_ms: int) -> int:
+        """Wei that attempts settled since then have cost."""
+        rows = self._read("SELECT gas_used, effective_gas_price FROM attempt WHERE settled_at >= ?", (since_ms,))
+        return sum([gas_used * price for gas_used, price in rows])
+
+    # ------------------------------------------------------------------------------------------------------ inclusions
+
+    def put_inclusion(self, inclusion: Inclusion, seal: Seal, now_ms: int) -> None:
+        """With the commitment that was included, kept unless there is a seal of that epoch; settles the attempt that
+        was included, if it was one of ours."""
+        with self._write() as cursor:
+            _insert_seal(cursor, seal)
+            cursor.execute(
+                f"INSERT OR REPLACE INTO inclusion ({_INCLUSION_COLUMNS}) VALUES (?,?,?,?,?,?,?,?)",
+                tuple([getattr(inclusion, field) for field in inclusion.__struct_fields__]),
+            )
+            _settle(
+                cursor,
+                inclusion.l1_transaction,
+                AttemptOutcome.INCLUDED,
+                inclusion.gas_used,
+                inclusion.effective_gas_price,
+                now_ms,
+            )
+
+    def get_inclusion(self, epoch: int) -> Inclusion | None:
+        row = self._read_one(f"SELECT {_INCLUSION_COLUMNS} FROM inclusion WHERE epoch = ?", (epoch,))
+        return None if row is None else Inclusion(*row)
+
+    def get_newest_inclusion(self) -> Inclusion | None:
+        row = self._read_one(f"SELECT {_INCLUSION_COLUMNS} FROM inclusion ORDER BY epoch DESC LIMIT 1")
+        return None if row is None else Inclusion(*row)
+
+    def get_diverged_epoch(self) -> int | None:
+        """The first epoch of which another commitment was included than the one sealed here."""
+        row = self._read_one(
+            "SELECT min(inclusion.epoch) FROM inclusion JOIN seal USING (epoch) WHERE inclusion.digest != seal.digest"
+        )
+        return None if row is None else row[0]
+
+    def find_final_epoch(self, before_s: int, l1_block: int) -> int:
+        """The newest epoch included before that time, and not after that block; 0 if there is none."""
+        row = self._read_one(
+            "SELECT epoch FROM inclusion WHERE included_at < ? AND l1_block <= ? ORDER BY epoch DESC LIMIT 1",
+            (before_s, l1_block),
+        )
+        return 0 if row is None else row[0]
+
+    def reopen(self, first_epoch: int) -> None:
+        """A reorganisation took the inclusions from this epoch on: they are open again, and so are all their attempts."""
+        with self._write() as cursor:
+            cursor.execute("DELETE FROM inclusion WHERE epoch >= ?", (first_epoch,))
+            cursor.execute(
+                "UPDATE attempt SET outcome = NULL, gas_used = NULL, effective_gas_price = NULL, settled_at = NULL "
+                "WHERE epoch >= ?",
+                (first_epoch,),
+            )
+
+    def get_final_epoch(self) -> int:
+        row = self._read_one("SELECT epoch FROM final_epoch")
+        return 0 if row is None else row[0]
+
+    def set_final_epoch(self, epoch: int) -> None:
+        with self._write() as cursor:
+            cursor.execute("UPDATE final_epoch SET epoch = ?", (epoch,))
+
+    # --------------------------------------------------------------------------------------------- the watcher's cursor
+
+    def get_cursor(self) -> tuple[int, Hash] | None:
+        """(number, hash) of the L1 block up to which everything is in the ledger."""
+        row = self._read_one("SELECT l1_block, l1_block_hash FROM cursor")
+        return None if row is None else (row[0], row[1])
+
+    def set_cursor(self, l1_block: int, l1_block_hash: Hash) -> None:
+        with self._write() as cursor:
+            cursor.execute("DELETE FROM cursor")
+            cursor.execute("INSERT INTO cursor VALUES (?, ?)", (l1_block, l1_block_hash))
+
+    # -------------------------------------------------------------------------------------------------------------- SQL
+
+    def _check(self, path: Path, l1_chain_id: int, settlement: Address) -> None:
+        version = self._writer.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            with self._write() as cursor:
+                for statement in filter(str.strip, _SCHEMA.split(";")):
+                    cursor.execute(statement)
+                cursor.execute("INSERT INTO deployment VALUES (?, ?)", (l1_chain_id, settlement))
+                cursor.execute(f"PRAGMA user_version = {_VERSION}")
+        elif version != _VERSION:
+            raise WrongDeployment("wrong_contract", f"{path.name} has version {version}, this program knows {_VERSION}")
+        found = self._writer.execute("SELECT l1_chain_id, settlement FROM deployment").fetchone()
+        if found != (l1_chain_id, settlement):
+            raise WrongDeployment(
+                "wrong_contract",
+                f"{path.name} belongs to contract 0x{found[1].hex()} on chain {found[0]}, "
+                f"not to 0x{settlement.hex()} on chain {l1_chain_id}",
+            )
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Cursor]:
+        """One transaction: all of it or, when anything raises, nothing."""
+        with self._write_lock:
+            cursor = self._writer.cursor()
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                yield cursor
+            except BaseException:
+                cursor.execute("ROLLBACK")
+                raise
+            cursor.execute("COMMIT")
+
+    def _read(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        with self._read_lock:
+            return self._reader.execute(statement, values).fetchall()
+
+    def _read_one(self, statement: str, values: tuple[Any, ...] = ()) -> Any:
+        with self._read_lock:
+            return self._reader.execute(statement, values).fetchone()
+
+    def _read_attempts(self, condition: str, values: tuple[Any, ...] = ()) -> tuple[Attempt, ...]:
+        rows = self._read(f"SELECT {_ATTEMPT_COLUMNS} FROM attempt {condition}", values)
+        return tuple([_make_attempt(row) for row in rows])
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Transactions are begun and ended in so many words; the locks above keep threads apart.
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
+
+
+def _insert_seal(cursor: sqlite3.Cursor, seal: Seal) -> None:
+    cursor.execute(
+        "INSERT OR IGNORE INTO seal VALUES (?, ?, ?, ?, ?)",
+        (seal.epoch, seal.digest, encode_commitment(seal.commitment), seal.signature, seal.sealed_at),
+    )
+
+
+def _settle(
+    cursor: sqlite3.Cursor, l1_transaction: Hash, outcome: AttemptOutcome, gas_used: int, price: int, now_ms: int
+) -> None:
+    cursor.execute(
+        "UPDATE attempt SET outcome = ?, gas_used = ?, effective_gas_price = ?, settled_at = ? WHERE hash = ?",
+        (outcome, gas_used, price, now_ms, l1_transaction),
+    )
+
+
+def _make_attempt(row: Any) -> Attempt:
+    epoch, number, l1_hash, nonce, gas_limit, max_fee, priority_fee, raw, sent_at, l1_block, outcome, gas, price = row
+    return Attempt(
+        epoch=epoch,
+        number=number,
+        hash=l1_hash,
+        nonce=nonce,
+        gas_limit=gas_limit,
+        fees=Fees(max_fee, priority_fee),
+        raw=raw,
+        sent_at=sent_at,
+        l1_block=l1_block,
+        outcome=None if outcome is None else AttemptOutcome(outcome),
+        gas_used=gas,
+        effective_gas_price=price,
+    )

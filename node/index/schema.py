@@ -1,0 +1,198 @@
+"""The tables of the index, and how places, holdings and amounts are packed into their columns.
+
+Everything hangs on two integers. A *place* is where a record stands in the ledger: block number × 2^20 + record index,
+so places ascend in ledger order and a span of blocks is a span of places. A *holding* is one account in one asset:
+account × 32 + asset, so an account's holdings lie side by side and no table of them is needed.
+
+Entries carry no amounts but running sums: what the holding has been debited (credited) since the ledger began, this
+entry included. An amount is the difference to the entry before it, a balance is credited − debited, and the sums of any
+span take two look-ups at its ends, however long the span.
+
+Ids and references are found by their first 8 bytes, then compared whole. Amounts and sums are big-endian without
+leading zeros: exact at any size, and short at the usual ones.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from chain.kinds import KIND_CODES
+from chain.primitives import MAX_ASSETS
+
+SCHEMA_VERSION: Final = 1
+"""Raised with every change of the tables or of what is written to them: an older file is then deleted and rebuilt."""
+
+SCHEMA: Final = """
+CREATE TABLE progress (
+    id INTEGER PRIMARY KEY CHECK (id = 0),
+    genesis_hash BLOB NOT NULL,
+    genesis BLOB,                       -- the journal's first entry; NULL until it is in
+    height INTEGER NOT NULL,            -- of the next journal entry wanted
+    block INTEGER NOT NULL,             -- the last one
+    block_hash BLOB NOT NULL,
+    timestamp INTEGER NOT NULL,         -- of the last block, ms
+    epoch INTEGER NOT NULL,             -- the open one
+    sealed_epoch INTEGER NOT NULL,      -- the last that has a seal, 0 for none
+    record_count INTEGER NOT NULL,
+    payment_count INTEGER NOT NULL,
+    account_count INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE assets (
+    id INTEGER PRIMARY KEY,             -- its place in the contract's list
+    address BLOB NOT NULL,
+    payment_count INTEGER NOT NULL,
+    volume BLOB NOT NULL,
+    deposit_count INTEGER NOT NULL,
+    deposited BLOB NOT NULL,
+    withdrawal_count INTEGER NOT NULL,
+    withdrawn BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE accounts (
+    id INTEGER PRIMARY KEY,             -- from 1, in the order of first entries
+    address BLOB NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE epochs (
+    number INTEGER PRIMARY KEY,
+    first_block INTEGER NOT NULL,
+    last_block INTEGER NOT NULL,        -- so far, while the epoch is open; first_block - 1 when it has none
+    record_count INTEGER NOT NULL,
+    payment_count INTEGER NOT NULL,
+    cut_at INTEGER,                     -- ms; NULL while open
+    commitment BLOB,                    -- NULL until sealed
+    signature BLOB
+) STRICT;
+
+CREATE TABLE blocks (
+    number INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL,
+    timestamp INTEGER NOT NULL,         -- ms
+    record_count INTEGER NOT NULL,
+    epoch INTEGER NOT NULL
+) STRICT;
+CREATE INDEX blocks_by_hash ON blocks (substr(hash, 1, 8));
+CREATE INDEX blocks_by_timestamp ON blocks (timestamp);
+
+CREATE TABLE payments (
+    place INTEGER PRIMARY KEY,
+    id BLOB NOT NULL,
+    kind INTEGER NOT NULL,
+    asset INTEGER NOT NULL,
+    payer INTEGER NOT NULL,
+    nonce INTEGER NOT NULL,
+    total BLOB NOT NULL,
+    payee INTEGER,                      -- the account of a single output; else see outputs, or withdrawals
+    reference BLOB                      -- NULL for zero
+) STRICT;
+CREATE INDEX payments_by_id ON payments (substr(id, 1, 8));
+CREATE INDEX payments_by_kind ON payments (kind, asset);
+CREATE INDEX payments_by_reference ON payments (substr(reference, 1, 8)) WHERE reference IS NOT NULL;
+
+CREATE TABLE outputs (                  -- of payments that have more than one
+    place INTEGER NOT NULL,
+    output INTEGER NOT NULL,
+    payee INTEGER NOT NULL,
+    amount BLOB NOT NULL,
+    PRIMARY KEY (place, output)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE deposits (
+    place INTEGER PRIMARY KEY,
+    id BLOB NOT NULL,
+    asset INTEGER NOT NULL,
+    position INTEGER NOT NULL,          -- in the contract's queue of that asset
+    account INTEGER NOT NULL,
+    amount BLOB NOT NULL
+) STRICT;
+CREATE INDEX deposits_by_id ON deposits (substr(id, 1, 8));
+
+CREATE TABLE withdrawals (
+    place INTEGER PRIMARY KEY,          -- of the payment
+    epoch INTEGER NOT NULL,
+    asset INTEGER NOT NULL,
+    position INTEGER NOT NULL,          -- in the epoch's list of that asset
+    recipient BLOB NOT NULL             -- 20 bytes: on L1, not an account
+) STRICT;
+CREATE UNIQUE INDEX withdrawals_by_position ON withdrawals (epoch, asset, position);
+CREATE INDEX withdrawals_by_recipient ON withdrawals (recipient, asset);
+
+CREATE TABLE debits (
+    holding INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    debited BLOB NOT NULL,
+    PRIMARY KEY (holding, place)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE credits (
+    holding INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    output INTEGER NOT NULL,            -- 0 for a deposit
+    credited BLOB NOT NULL,
+    PRIMARY KEY (holding, place, output)
+) STRICT, WITHOUT ROWID;
+"""
+
+TABLES: Final = {
+    "progress": 1,
+    "assets": 1,
+    "accounts": 1,
+    "epochs": 1,
+    "blocks": 1,
+    "payments": 1,
+    "outputs": 2,
+    "deposits": 1,
+    "withdrawals": 1,
+    "debits": 2,
+    "credits": 3,
+}
+"""Table → how many of its first columns are its primary key."""
+
+RECORD_BITS: Final = 20
+MAX_RECORDS: Final = 1 << RECORD_BITS
+"""Records of one block that places have room for; node blocks hold a few thousand."""
+
+MAX_PLACE: Final = 2**63 - 1
+"""SQLite's largest integer: room for 2^43 blocks."""
+
+KINDS_BY_CODE: Final = {code: kind for kind, code in KIND_CODES.items()}
+
+
+def pack_place(block: int, record: int) -> int:
+    return block << RECORD_BITS | record
+
+
+def unpack_place(place: int) -> tuple[int, int]:
+    """(block, record)"""
+    return place >> RECORD_BITS, place & MAX_RECORDS - 1
+
+
+def pack_holding(account: int, asset: int) -> int:
+    return account * MAX_ASSETS + asset
+
+
+def encode_amount(amount: int) -> bytes:
+    return amount.to_bytes(amount.bit_length() + 7 >> 3, "big")
+
+
+def decode_amount(data: bytes) -> int:
+    return int.from_bytes(data, "big")
+
+
+def connect_reading(path: Path) -> sqlite3.Connection:
+    """Transactions are explicit; may be closed by another thread than the one that uses it.
+
+    Raises `sqlite3.OperationalError` when there is no such file.
+    """
+    db = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, isolation_level=None, timeout=30
+    )
+    db.execute("PRAGMA mmap_size = 268435456")
+    return db
+
+
+def is_current(db: sqlite3.Connection) -> bool:
+    """Whether the file has the tables above."""
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    return version == SCHEMA_VERSION

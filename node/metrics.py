@@ -1,0 +1,23 @@
+"""What Prometheus sees. Counters are incremented where things happen; gauges are read from the node when asked for."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+REQUESTS = Counter("tally_rpc_requests", "JSON-RPC calls, by method", ["method"], registry=REGISTRY)
+REFUSALS = Counter("tally_refusals", "Refusals, by their name", ["code"], registry=REGISTRY)
+PAYMENTS = Counter("tally_payments", "Payments made durable", registry=REGISTRY)
+DEPOSITS = Counter("tally_deposits", "Deposits credited", registry=REGISTRY)
+BLOCKS = Counter("tally_blocks", "Blocks made durable", registry=REGISTRY)
+BLOCK_RECORDS = Histogram(
+    "tally_block_records", "Records of a block", registry=REGISTRY, buckets=[4**power for power in range(7)]
+)
+HEAD_BLOCK = Gauge("tally_head_block", "Number of the last durable block", registry=REGISTRY)
+OPEN_EPOCH = Gauge("tally_open_epoch", "Number of the open epoch", registry=REGISTRY)
+OPEN_EPOCH_RECORDS = Gauge("tally_open_epoch_records", "Records in the open epoch", registry=REGISTRY)
+SEALED_EPOCH = Gauge("tally_sealed_epoch", "Last epoch whose commitment is signed", registry=REGISTRY)
+MINED_EPOCH = Gauge("tally_mined_epoch", "Last epoch whose commitment is on Ethereum", registry=REGISTRY)
+FINAL_EPOCH = Gauge("tally_final_epoch", "Last final epoch", registry=REGISTRY)
+BACKLOG = Gauge("tally_backlog", "Payments being verified or waiting to be ordered", registry=REGISTRY)
+INDEX_LAG = Gauge("tally_index_lag", "Journal entries that the index has not reached", registry=REGISTRY)
+L1_SYNCED_AT = Gauge("tally_l1_synced_seconds", "L1 time up to which deposits are credited", registry=REGISTRY)

@@ -1,0 +1,141 @@
+"""What the sealer leaves for proofs: every version of every leaf and node of the state trees, by epoch.
+
+Derived; SQLite, written by the sealer's process and read by the node's. A node as of an epoch is its newest version not
+above it, so any account can be proven as of any epoch by one look-up a level.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from chain.account import decode_account_leaf, hash_account_leaf
+from chain.errors import NotFound
+from chain.evidence import AccountProof
+from chain.ledger import SealedEpoch
+from chain.merkle import EMPTY_SUM, SumNode, compute_depth, unpack_sum_node
+from chain.primitives import Address, Hash
+
+_SCHEMA_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE sealed (genesis_hash BLOB NOT NULL, epoch INTEGER NOT NULL);
+CREATE TABLE assets (id INTEGER PRIMARY KEY, address BLOB NOT NULL UNIQUE);
+CREATE TABLE owners (
+    asset INTEGER, owner BLOB, position INTEGER NOT NULL, PRIMARY KEY (asset, owner)
+) WITHOUT ROWID;
+CREATE TABLE leaves (
+    asset INTEGER, position INTEGER, epoch INTEGER, leaf BLOB NOT NULL, PRIMARY KEY (asset, position, epoch)
+) WITHOUT ROWID;
+CREATE TABLE nodes (
+    asset INTEGER, level INTEGER, position INTEGER, epoch INTEGER, node BLOB NOT NULL,
+    PRIMARY KEY (asset, level, position, epoch)
+) WITHOUT ROWID;
+"""
+
+
+class ProofWriter:
+    """Begins anew when the file is of another ledger or another version."""
+
+    def __init__(self, path: Path, genesis_hash: Hash) -> None:
+        self._db = _connect(path)
+        if not self._is_usable(genesis_hash):
+            self._db.close()
+            for suffix in ("", "-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            self._db = _connect(path)
+            self._db.executescript(_SCHEMA + f"PRAGMA user_version = {_SCHEMA_VERSION};")
+            self._db.execute("INSERT INTO sealed VALUES (?, 0)", (genesis_hash,))
+            self._db.commit()
+
+    @property
+    def epoch(self) -> int:
+        """The last epoch that is in, 0 for none."""
+        epoch: int = self._db.execute("SELECT epoch FROM sealed").fetchone()[0]
+        return epoch
+
+    def write(self, sealed: SealedEpoch) -> None:
+        """One transaction an epoch. Writing an epoch again, after a restart, writes the same rows."""
+        epoch = sealed.commitment.epoch
+        with self._db:
+            for asset_id, changes in enumerate(sealed.changes):
+                self._db.execute("INSERT OR IGNORE INTO assets VALUES (?, ?)", (asset_id, changes.asset))
+                self._db.executemany(
+                    "INSERT OR IGNORE INTO owners VALUES (?, ?, ?)",
+                    [(asset_id, leaf[20:40], index) for index, leaf in changes.leaves],
+                )
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO leaves VALUES (?, ?, ?, ?)",
+                    [(asset_id, index, epoch, leaf) for index, leaf in changes.leaves],
+                )
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?, ?)",
+                    [(asset_id, level, index, epoch, node) for level, index, node in changes.nodes if level],
+                )
+            self._db.execute("UPDATE sealed SET epoch = max(epoch, ?)", (epoch,))
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _is_usable(self, genesis_hash: Hash) -> bool:
+        if self._db.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA_VERSION:
+            return False
+        return bool(self._db.execute("SELECT genesis_hash = ? FROM sealed", (genesis_hash,)).fetchone()[0])
+
+
+class ProofReader:
+    """Read-only. One thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False, isolation_level=None)
+
+    @property
+    def epoch(self) -> int:
+        """The last epoch that accounts can be proven as of."""
+        epoch: int = self._db.execute("SELECT epoch FROM sealed").fetchone()[0]
+        return epoch
+
+    def prove_account(self, asset: Address, owner: Address, epoch: int, account_count: int) -> AccountProof:
+        """The account's leaf as of the end of `epoch`, in the tree of `account_count` accounts that it had then.
+
+        Raises `NotFound` when the account had no leaf by then.
+        """
+        row = self._db.execute(
+            "SELECT asset, position FROM owners JOIN assets ON assets.id = owners.asset WHERE address = ? AND owner = ?",
+            (asset, owner),
+        ).fetchone()
+        if row is None or row[1] >= account_count:
+            raise NotFound(f"a leaf of account 0x{owner.hex()} in asset 0x{asset.hex()} and epoch {epoch}")
+        asset_id, index = row
+        siblings = tuple(
+            [
+                self._read_node(asset_id, height, index >> height ^ 1, epoch, account_count)
+                for height in range(compute_depth(account_count))
+            ]
+        )
+        return AccountProof(decode_account_leaf(self._read_leaf(asset_id, index, epoch)), index, siblings)
+
+    def _read_leaf(self, asset_id: int, index: int, epoch: int) -> bytes:
+        leaf: bytes = self._db.execute(
+            "SELECT leaf FROM leaves WHERE asset = ? AND position = ? AND epoch <= ? ORDER BY epoch DESC LIMIT 1",
+            (asset_id, index, epoch),
+        ).fetchone()[0]
+        return leaf
+
+    def _read_node(self, asset_id: int, level: int, index: int, epoch: int, account_count: int) -> SumNode:
+        if index << level >= account_count:
+            return EMPTY_SUM
+        if level == 0:
+            leaf = self._read_leaf(asset_id, index, epoch)
+            return hash_account_leaf(leaf), decode_account_leaf(leaf).closing
+        row = self._db.execute(
+            "SELECT node FROM nodes WHERE asset = ? AND level = ? AND position = ? AND epoch <= ? "
+            "ORDER BY epoch DESC LIMIT 1",
+            (asset_id, level, index, epoch),
+        ).fetchone()
+        return unpack_sum_node(row[0])
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
+    return db

@@ -1,0 +1,179 @@
+"""`POST /` and `POST /rpc`: a bare ASGI application, because this is where the speed is decided.
+
+The calls of a batch are answered in their order. Payments that stand next to each other are verified and ordered
+together; any other call waits for those before it, so that it sees what they did.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import structlog
+
+from chain.errors import Refusal
+from node.metrics import REFUSALS, REQUESTS
+from node.rpc.envelope import (
+    INTERNAL_ERROR,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    NULL,
+    REFUSED,
+    Call,
+    EnvelopeError,
+    InvalidCall,
+    Item,
+    decode_body,
+    encode_error,
+    encode_refusal,
+    encode_result,
+)
+from node.rpc.methods import METHODS, Methods, PaymentAnswer
+from node.sequencer import SequencerStopped
+from node.workers.verifier import encode_refusal as describe_refusal
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_SEND_PAYMENT: Final = "tally_sendPayment"
+_JSON_HEADERS: Final = [
+    (b"content-type", b"application/json"),
+    (b"access-control-allow-origin", b"*"),
+    (b"cache-control", b"no-store"),
+]
+_PREFLIGHT_HEADERS: Final = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"POST, OPTIONS"),
+    (b"access-control-allow-headers", b"content-type"),
+    (b"access-control-max-age", b"86400"),
+]
+
+_log = structlog.get_logger(__name__)
+
+
+class _TooLarge(Exception):
+    """The body is larger than this node reads."""
+
+
+class RpcServer:
+    def __init__(self, methods: Methods, max_body_bytes: int) -> None:
+        self._methods = methods
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "OPTIONS":
+            await _respond(send, 204, b"", _PREFLIGHT_HEADERS)
+            return
+        try:
+            body = await self._read_body(scope, receive)
+        except _TooLarge:
+            problem = f"the body is larger than {self._max_body_bytes} bytes"
+            await _respond(send, 413, encode_error(NULL, INVALID_REQUEST, problem), _JSON_HEADERS)
+            return
+        answer = await self.answer(body)
+        await _respond(send, 200 if answer else 204, answer, _JSON_HEADERS)
+
+    async def answer(self, body: bytes) -> bytes:
+        """The response to a body; empty when it holds notifications only."""
+        try:
+            is_batch, items = decode_body(body)
+        except EnvelopeError as error:
+            return encode_error(NULL, error.number, str(error))
+        replies = [reply for reply in await self._answer_items(items) if reply]
+        if not is_batch:
+            return replies[0] if replies else b""
+        return b"[" + b",".join(replies) + b"]" if replies else b""
+
+    async def _answer_items(self, items: list[Item]) -> list[bytes]:
+        replies: list[bytes] = []
+        at = 0
+        while at < len(items):
+            end = at
+            while end < len(items) and _is_payment(items[end]):
+                end += 1
+            if end > at:
+                replies += await self._answer_payments(items[at:end])
+                at = end
+                continue
+            replies.append(await self._answer_item(items[at]))
+            at += 1
+        return replies
+
+    async def _answer_payments(self, calls: list[Any]) -> list[bytes]:
+        REQUESTS.labels(_SEND_PAYMENT).inc(len(calls))
+        try:
+            answers = await self._methods.send_payments([bytes(call.params) for call in calls])
+        except SequencerStopped as stopped:
+            return [b"" if call.is_notification else _encode_halted(call, stopped) for call in calls]
+        return [
+            b"" if call.is_notification else _encode_payment_answer(call, answer)
+            for call, answer in zip(calls, answers, strict=True)
+        ]
+
+    async def _answer_item(self, item: Item) -> bytes:
+        if isinstance(item, InvalidCall):
+            return encode_error(item.id, INVALID_REQUEST, item.problem)
+        call_id = NULL if isinstance(item.id, msgspec.UnsetType) else item.id
+        method = METHODS.get(item.method)
+        if method is None:
+            REQUESTS.labels("unknown").inc()
+            reply = encode_error(call_id, METHOD_NOT_FOUND, f"the method {item.method!r} does not exist")
+        else:
+            REQUESTS.labels(item.method).inc()
+            reply = await self._call(call_id, method, item)
+        return b"" if item.is_notification else reply
+
+    async def _call(self, call_id: msgspec.Raw, method: Any, call: Call) -> bytes:
+        try:
+            return encode_result(call_id, await method(self._methods, bytes(call.params)))
+        except Refusal as refusal:
+            REFUSALS.labels(refusal.code).inc()
+            return encode_refusal(call_id, *describe_refusal(refusal))
+        except SequencerStopped as stopped:
+            return _encode_halted(call, stopped)
+        except Exception:
+            # A fault of ours: the caller hears that much, the log everything, and the state was not touched.
+            _log.exception("a call failed", method=call.method)
+            return encode_error(call_id, INTERNAL_ERROR, "internal error; the operator's log has the details")
+
+    async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
+        limit = self._max_body_bytes
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > limit:
+                raise _TooLarge
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        while message.get("more_body"):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise asyncio.CancelledError
+            body += message.get("body", b"")
+            if len(body) > limit:
+                raise _TooLarge
+        if len(body) > limit:
+            raise _TooLarge
+        return body
+
+
+def _is_payment(item: Item) -> bool:
+    return isinstance(item, Call) and item.method == _SEND_PAYMENT
+
+
+def _encode_payment_answer(call: Call, answer: PaymentAnswer) -> bytes:
+    assert not isinstance(call.id, msgspec.UnsetType)
+    if isinstance(answer, bytes):
+        return b'{"jsonrpc":"2.0","id":' + bytes(call.id) + b',"result":' + answer + b"}"
+    REFUSALS.labels(answer.code).inc()
+    return encode_refusal(call.id, answer.code, answer.message, answer.values)
+
+
+def _encode_halted(call: Call, stopped: SequencerStopped) -> bytes:
+    call_id = NULL if isinstance(call.id, msgspec.UnsetType) else call.id
+    return encode_error(call_id, REFUSED, str(stopped), {"code": "halted", "message": str(stopped)})
+
+
+async def _respond(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body})
