@@ -456,29 +456,6 @@ def make_continues() -> Cases:
 
 # --- signed messages
 
-TREE_LAYOUTS: Final[dict[str, tuple[str, Callable[[], Cases]]]] = {
-    "list_tree": ("leaf H(0x80 ‖ item), node H(0x81 ‖ left ‖ right), padding 32 zero bytes", make_list_trees),
-    "list_proof": ("does the list tree of `count` leaves with this root hold `item` at `index`?", make_list_proofs),
-    "sum_tree": (
-        "node H(0x83 ‖ left hash ‖ left sum u128 ‖ right hash ‖ right sum u128), empty (0, 0)",
-        make_sum_trees,
-    ),
-    "sum_proof": (
-        "does the sum tree of `count` leaves with this root and sum hold `leaf` at `index`?",
-        make_sum_proofs,
-    ),
-}
-LEAF_LAYOUTS: Final[dict[str, tuple[str, Callable[[], Cases]]]] = {
-    "debit": ("H(0x84 ‖ type u8 ‖ number u64 ‖ id 32 ‖ amount u128)", make_debits),
-    "credit": ("H(0x85 ‖ block u64 ‖ record u32 ‖ output u8 ‖ type u8 ‖ id 32 ‖ amount u128)", make_credits),
-    "withdrawal": ("H(0x86 ‖ id 32 ‖ recipient 20 ‖ amount u128)", make_withdrawals),
-    "account_leaf": (
-        "the 208 bytes, H(0x82 ‖ them), and whether the leaf is free of contradiction",
-        make_account_leaves,
-    ),
-    "continues": ("is `later`, committed in `laterEpoch`, an honest successor of `earlier`?", make_continues),
-}
-
 
 def make_domains() -> Cases:
     for desc, l1_chain_id, settlement in (
@@ -796,9 +773,196 @@ def make_withdrawal_claims() -> Cases:
     yield refuse("from an asset without a line", given(5, 2, asset=CAROL), "asset_not_in_commitment")
 
 
+# --- nonces, whole ledgers
+
+
+def make_nonce_windows() -> Cases:
+    def case(desc: str, base: int, used: set[int], nonce: int, error: str | None = None) -> dict[str, Any]:
+        given = {"base": base, "map": reference.pack_window(base, used), "nonce": nonce}
+        if error:
+            return refuse(desc, given, error)
+        base, used = reference.use_nonce(base, used, nonce)
+        next_nonce = max(used, default=base - 1) + 1
+        return want(desc, given, {"base": base, "map": reference.pack_window(base, used), "nextNonce": next_nonce})
+
+    yield case("the first", 0, set(), 0)
+    yield case("in order", 41, set(), 41)
+    yield case("one ahead", 0, set(), 1)
+    yield case("the last of the window", 0, set(), 255)
+    yield case("the last of a window that has moved", 1000, {1001, 1003}, 1255)
+    yield case("closing a gap: the base slides over what was used ahead", 10, {11, 12, 14}, 10)
+    yield case("closing the only gap of a full window: the base slides by 256", 7, set(range(8, 7 + 256)), 7)
+    yield case("closing a gap above the base: nothing slides", 10, {12, 14}, 13)
+    yield case("the base slides up to the next gap", 0, {1, 2, 3, 5, 255}, 0)
+    yield case("high numbers", 2**40, {2**40 + 2}, 2**40 + 1)
+    yield case("twice: below the base", 42, set(), 41, "nonce_used")
+    yield case("twice: far below the base", 2**40, set(), 0, "nonce_used")
+    yield case("twice: in the map", 42, {45}, 45, "nonce_used")
+    yield case("twice: the top bit of the map", 42, {42 + 255}, 42 + 255, "nonce_used")
+    yield case("beyond the window", 0, set(), 256, "nonce_too_far")
+    yield case("beyond a full window", 7, set(range(8, 7 + 256)), 7 + 256, "nonce_too_far")
+    yield case("far beyond the window", 0, set(), MAX_U64, "nonce_too_far")
+
+
+class History:
+    """A ledger as it is written down: what was fed to the naive one, and what came out of it."""
+
+    def __init__(self, l1_chain_id: int = L1_CHAIN_ID, settlement: bytes = SETTLEMENT) -> None:
+        self.parameters = {"l1ChainId": l1_chain_id, "settlement": settlement}
+        self.parameters |= {"nativeAsset": ETHER, "deployedAt": DEPLOYED_AT}
+        self.domain = reference.make_domain(reference.ledger_chain_id(l1_chain_id, settlement), settlement)
+        self.naive = reference.NaiveLedger(self.domain)
+        genesis = reference.parameters_json(l1_chain_id, settlement, ETHER, DEPLOYED_AT)
+        self.previous = reference.genesis_hash(self.domain["chainId"], genesis)
+        self.steps: list[dict[str, Any]] = []
+        self.blocks: list[dict[str, Any]] = []
+        self.epochs: list[dict[str, Any]] = []
+
+    def list_asset(self, asset: bytes) -> None:
+        self.naive.list_asset(asset)
+        self.steps.append({"listAsset": asset})
+
+    def add_block(self, timestamp: int, *records: dict[str, Any]) -> None:
+        """Records are deposits (they have an `account`) and payments, not yet signed."""
+        number = len(self.blocks) + 1
+        items, encoded, forms = [], [], []
+        for place, record in enumerate(records):
+            add = self._add_deposit if "account" in record else self._add_payment
+            item, body, form = add(record, number, place)
+            items.append(item)
+            encoded.append(reference.record_bytes(item[0], body))
+            forms.append(form)
+        header = {"number": number, "previous": self.previous, "timestamp": timestamp}
+        header |= {"recordsRoot": reference.list_root(items), "recordCount": len(items)}
+        self.previous = self.naive.end_block(header)
+        self.blocks.append({"header": header, "hash": self.previous, "journal": reference.block_bytes(header, encoded)})
+        self.steps.append({"block": {"timestamp": timestamp, "records": forms}})
+
+    def _add_deposit(self, deposit: dict[str, Any], number: int, place: int) -> tuple[bytes, bytes, dict[str, Any]]:
+        index = self.naive.deposits[deposit["asset"]]
+        full = {"asset": deposit["asset"], "index": index, "account": deposit["account"], "amount": deposit["amount"]}
+        full |= {"l1Block": 100 + number, "l1BlockHash": some_hash(f"L1 block {100 + number}")}
+        full |= {"l1Transaction": some_hash(f"L1 transaction of deposit {index}")}
+        deposit_id = self.naive.deposit(full["asset"], full["account"], full["amount"], number, place)
+        form = {"type": "deposit", "id": deposit_id, "deposit": full}
+        return b"\x02" + deposit_id, reference.deposit_bytes(full), form
+
+    def _add_payment(self, payment: dict[str, Any], number: int, place: int) -> tuple[bytes, bytes, dict[str, Any]]:
+        payment_id = self.naive.pay(payment, number, place)
+        key = next(key for name, key in KEYS.items() if ADDRESSES[name] == payment["from"])
+        signature = reference.sign("Payment", payment, self.domain, key)
+        form = {"type": "payment", "id": payment_id, "payment": payment, "signature": signature}
+        return b"\x01" + payment_id, reference.payment_bytes(payment, payment_id, signature), form
+
+    def cut(self, cut_at: int) -> None:
+        self.steps.append({"cut": {"epoch": self.naive.epoch, "cutAt": cut_at}})
+        commitment = self.naive.cut(cut_at)
+        leaves = [
+            [reference.account_leaf_bytes(self.naive.leaves[asset, account]) for account in self.naive.order[asset]]
+            for asset in self.naive.assets
+        ]
+        digest = reference.digest("Commitment", commitment, self.domain)
+        self.epochs.append({"commitment": commitment, "digest": digest, "leaves": leaves})
+
+    def case(self, desc: str) -> dict[str, Any]:
+        given = {"parameters": self.parameters, "steps": self.steps}
+        return want(desc, given, {"blocks": self.blocks, "epochs": self.epochs})
+
+
+def make_deposit(account: bytes, amount: int, asset: bytes = TOKEN) -> dict[str, Any]:
+    return {"asset": asset, "account": account, "amount": amount}
+
+
+def pay(payer: bytes, nonce: int, *outputs: tuple[bytes, int], **fields: Any) -> dict[str, Any]:
+    forms = [{"to": to, "amount": amount} for to, amount in outputs]
+    return make_payment(**{"from": payer}, nonce=nonce, outputs=forms, **fields)
+
+
+def make_ledgers() -> Cases:
+    start = DEPLOYED_AT * 1000
+
+    idle = History()
+    idle.cut(start + 1000)
+    idle.list_asset(ETHER)
+    idle.cut(start + 2000)
+    idle.add_block(start + 2001, make_deposit(ALICE, 5, ETHER))
+    idle.cut(start + 2001)
+    yield idle.case("an idle ledger: no asset, then no block, then one deposit")
+
+    plain = History()
+    plain.list_asset(TOKEN)
+    plain.add_block(start + 10, make_deposit(ALICE, 1000), make_deposit(BOB, 500))
+    plain.add_block(start + 10, pay(ALICE, 0, (BOB, 100)))
+    plain.add_block(start + 20, pay(BOB, 0, (CAROL, 600)), pay(CAROL, 0, (ALICE, 599), kind="tip", memo="Grüße"))
+    plain.cut(start + 1000)
+    plain.add_block(start + 1001, pay(CAROL, 1, (ALICE, 1)))
+    plain.cut(start + 2000)
+    yield plain.case("deposits, payments, an account that ends at zero, one that is carried over untouched")
+
+    windows = History()
+    windows.list_asset(TOKEN)
+    windows.add_block(start + 10, make_deposit(ALICE, 1000))
+    windows.add_block(start + 11, *[pay(ALICE, nonce, (BOB, 1 + nonce)) for nonce in (3, 255, 0, 2, 5, 1)])
+    windows.cut(start + 1000)
+    windows.add_block(start + 1001, *[pay(ALICE, nonce, (BOB, 1 + nonce)) for nonce in (6, 4, 260)])
+    windows.cut(start + 2000)
+    yield windows.case("nonces out of order, within a window and across a cut: debits ascend all the same")
+
+    selves = History()
+    selves.list_asset(TOKEN)
+    selves.add_block(start + 10, make_deposit(ALICE, 10))
+    selves.add_block(start + 11, pay(ALICE, 0, (ALICE, 10)))
+    selves.add_block(start + 12, pay(ALICE, 1, (ALICE, 4), (BOB, 1), (BOB, 1), (ALICE, 4)))
+    selves.cut(start + 1000)
+    yield selves.case("paying oneself mints nothing; two outputs to one payee are two credits")
+
+    leaving = History()
+    leaving.list_asset(ETHER)
+    leaving.list_asset(TOKEN)
+    leaving.add_block(start + 10, make_deposit(ALICE, 10**18, ETHER), make_deposit(BOB, 10**6))
+    leaving.add_block(
+        start + 20,
+        pay(ALICE, 0, (CAROL, 10**17), asset=ETHER, kind="withdraw"),
+        pay(ALICE, 1, (ALICE, 10**16), asset=ETHER, kind="withdraw"),
+        pay(BOB, 0, (BOB, 10**6), kind="withdraw"),
+        pay(ALICE, 2, (ALICE, 10**16), asset=ETHER, kind="withdraw"),
+    )
+    leaving.cut(start + 1000)
+    leaving.add_block(start + 1001, make_deposit(BOB, 7), pay(ALICE, 3, (BOB, 1), asset=ETHER, kind="withdraw"))
+    leaving.cut(start + 2000)
+    yield leaving.case("withdrawals leave the total and have their own tree, per asset and epoch")
+
+    assets = History()
+    assets.list_asset(ETHER)
+    assets.add_block(start + 10, make_deposit(ALICE, 100, ETHER))
+    assets.add_block(start + 11, *[pay(ALICE, nonce, (BOB, 1), asset=ETHER) for nonce in (0, 1, 4)])
+    assets.cut(start + 1000)
+    assets.list_asset(TOKEN)
+    assets.add_block(start + 1001, make_deposit(ALICE, 50), make_deposit(BOB, 50))
+    assets.add_block(start + 1002, pay(ALICE, 2, (BOB, 1)), pay(ALICE, 3, (BOB, 1), asset=ETHER))
+    assets.cut(start + 2000)
+    yield assets.case("one window for all assets: the first leaf in a second asset carries it")
+
+
 LAYOUTS: Final[dict[str, tuple[str, Callable[[], Cases]]]] = {
-    **TREE_LAYOUTS,
-    **LEAF_LAYOUTS,
+    "list_tree": ("leaf H(0x80 ‖ item), node H(0x81 ‖ left ‖ right), padding 32 zero bytes", make_list_trees),
+    "list_proof": ("does the list tree of `count` leaves with this root hold `item` at `index`?", make_list_proofs),
+    "sum_tree": (
+        "node H(0x83 ‖ left hash ‖ left sum u128 ‖ right hash ‖ right sum u128), empty (0, 0)",
+        make_sum_trees,
+    ),
+    "sum_proof": (
+        "does the sum tree of `count` leaves with this root and sum hold `leaf` at `index`?",
+        make_sum_proofs,
+    ),
+    "debit": ("H(0x84 ‖ type u8 ‖ number u64 ‖ id 32 ‖ amount u128)", make_debits),
+    "credit": ("H(0x85 ‖ block u64 ‖ record u32 ‖ output u8 ‖ type u8 ‖ id 32 ‖ amount u128)", make_credits),
+    "withdrawal": ("H(0x86 ‖ id 32 ‖ recipient 20 ‖ amount u128)", make_withdrawals),
+    "account_leaf": (
+        "the 208 bytes, H(0x82 ‖ them), and whether the leaf is free of contradiction",
+        make_account_leaves,
+    ),
+    "continues": ("is `later`, committed in `laterEpoch`, an honest successor of `earlier`?", make_continues),
     "domain": (
         "ledger chain id 2^40 + first 5 bytes of H(L1 chain id u256 ‖ settlement 20); domain separator",
         make_domains,
@@ -810,6 +974,8 @@ LAYOUTS: Final[dict[str, tuple[str, Callable[[], Cases]]]] = {
     "header": ("EIP-712: struct hash, digest (the block hash) and RFC 6979 signature", make_headers),
     "commitment": ("EIP-712: struct hash, digest and RFC 6979 signature", make_commitments),
     "stored_hash": ("what the contract stores for an epoch: H(digest ‖ includedAt u64)", make_stored_hashes),
+    "nonce_window": ("the window after `nonce` was used: base, map (bit k is base + k)", make_nonce_windows),
+    "ledger": ("blocks and commitments that follow from a history", make_ledgers),
     "withdrawal_claim": ("does the claim lead to the root and sum of its asset's line?", make_withdrawal_claims),
 }
 

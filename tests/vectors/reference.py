@@ -287,6 +287,35 @@ def pack_window(base: int, used: set[int]) -> int:
     return sum(1 << nonce - base for nonce in used)
 
 
+# --- the journal's form of a block
+
+KIND_CODES = {"transfer": 1, "tip": 5, "withdraw": 6}
+
+
+def deposit_bytes(deposit: dict[str, Any]) -> bytes:
+    where = pack((deposit["l1Block"], 8), deposit["l1BlockHash"], deposit["l1Transaction"])
+    queued = pack(deposit["asset"], (deposit["index"], 8), deposit["account"], (deposit["amount"], 16))
+    return request_id(2, deposit["asset"], deposit["index"]) + queued + where
+
+
+def payment_bytes(payment: dict[str, Any], payment_id: bytes, signature: bytes) -> bytes:
+    memo = payment["memo"].encode()
+    numbers = pack((payment["nonce"], 8), (payment["validUntil"], 8), (KIND_CODES[payment["kind"]], 1))
+    sizes = pack((len(payment["outputs"]), 1), (len(memo), 2))
+    outputs = b"".join(pack(output["to"], (output["amount"], 16)) for output in payment["outputs"])
+    fixed = pack(b"\x01", payment["asset"], payment["from"], numbers, payment["reference"], sizes)
+    return payment_id + signature + fixed + outputs + memo
+
+
+def record_bytes(record_type: int, body: bytes) -> bytes:
+    return pack((record_type, 1), (len(body), 2), body)
+
+
+def block_bytes(header: dict[str, Any], records: Sequence[bytes]) -> bytes:
+    fields = (header["number"], 8), header["previous"], (header["timestamp"], 8), header["recordsRoot"]
+    return pack(*fields, (header["recordCount"], 4), *records)
+
+
 # --- a whole ledger
 
 

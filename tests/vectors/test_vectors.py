@@ -15,7 +15,16 @@ from chain.account import (
     hash_account_leaf,
     is_leaf_sound,
 )
-from chain.block import Header, compute_request_id, hash_header
+from chain.block import (
+    Block,
+    Header,
+    build_records_tree,
+    compute_request_id,
+    decode_block,
+    encode_block,
+    encode_record,
+    hash_header,
+)
 from chain.commitment import (
     AssetCommitment,
     Commitment,
@@ -28,6 +37,7 @@ from chain.encoding import encode_canonical_json
 from chain.errors import InvalidProof, Refusal
 from chain.evidence import WithdrawalClaim, check_withdrawal_claim, get_line
 from chain.hashing import keccak
+from chain.ledger import Ledger
 from chain.merkle import (
     ListFrontier,
     ListTree,
@@ -60,6 +70,7 @@ from chain.statement import (
     hash_debit,
     hash_withdrawal,
 )
+from chain.wire import decode_record
 from tests.vectors import FOLDER, Case, list_layouts, load_cases, to_bytes
 from tests.vectors.generate import LAYOUTS, render
 
@@ -71,7 +82,7 @@ PROOF_PROBLEMS: Final = {
     "root_mismatch": r"does not lead to the root( and its sum)?$",
     "asset_not_in_commitment": r"^epoch \d+ has no line for asset 0x[0-9a-f]{40}$",
 }
-"""Named apart in the vectors, as the contract names them; in `chain` all are `invalid_proof`, with this for a reason."""
+"""Named apart in the vectors, as the contract names them. In `chain` all are `invalid_proof`, with these reasons."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -242,14 +253,7 @@ def test_signature(case: Case) -> None:
 
 
 def test_header(case: Case) -> None:
-    form, want, domain = case.input["header"], get_want(case), read_domain(case.input["domain"])
-    header = Header(
-        number=int(form["number"]),
-        previous=to_bytes(form["previous"]),
-        timestamp=int(form["timestamp"]),
-        records_root=to_bytes(form["recordsRoot"]),
-        record_count=int(form["recordCount"]),
-    )
+    header, domain, want = read_header(case.input["header"]), read_domain(case.input["domain"]), get_want(case)
     assert hash_header(header, domain) == to_bytes(want["hash"]) == domain.compute_digest(to_bytes(want["structHash"]))
     assert sign_digest(PrivateKey(to_bytes(case.input["privateKey"])), to_bytes(want["hash"])) == to_bytes(
         want["signature"]
@@ -283,6 +287,67 @@ def test_withdrawal_claim(case: Case) -> None:
     else:
         check_withdrawal_claim(claim, commitment)
         assert get_line(commitment, claim.asset)[1] == int(get_want(case)["assetIndex"])
+
+
+# --- nonces, whole ledgers
+
+
+def test_nonce_window(case: Case) -> None:
+    window, nonce = NonceWindow(int(case.input["base"]), int(case.input["map"])), int(case.input["nonce"])
+    if case.error:
+        assert case.error == ("nonce_used" if window.is_used(nonce) else "nonce_too_far")
+        assert window.is_used(nonce) or nonce >= window.limit
+        return
+    want = get_want(case)
+    assert not window.is_used(nonce)
+    assert nonce < window.limit
+    after = window.use(nonce)
+    assert after == NonceWindow(int(want["base"]), int(want["map"]))
+    assert after.is_used(nonce)
+    assert after.next_nonce == int(want["nextNonce"])
+    assert after.covers(window)
+    assert not window.covers(after)
+
+
+def test_ledger(case: Case) -> None:
+    form, want = case.input["parameters"], get_want(case)
+    addresses = to_bytes(form["settlement"]), to_bytes(form["nativeAsset"])
+    ledger = Ledger(Parameters(int(form["l1ChainId"]), *addresses, int(form["deployedAt"])), is_auditing=True)
+    blocks, epochs = iter(want["blocks"]), iter(want["epochs"])
+    leaves: dict[tuple[bytes, int], bytes] = {}
+    for step in case.input["steps"]:
+        if "listAsset" in step:
+            ledger.list_asset(to_bytes(step["listAsset"]))
+        elif "block" in step:
+            replay_block(ledger, step["block"], next(blocks))
+        else:
+            sealed = ledger.cut(int(step["cut"]["epoch"]), int(step["cut"]["cutAt"]))
+            for change in sealed.changes:
+                leaves |= {(change.asset, index): leaf for index, leaf in change.leaves}
+            epoch = next(epochs)
+            assert sealed.commitment == read_commitment(epoch["commitment"])
+            assert hash_commitment(sealed.commitment, ledger.state.parameters.domain) == to_bytes(epoch["digest"])
+            for line, expected in zip(sealed.commitment.assets, epoch["leaves"], strict=True):
+                found = [leaves[line.asset, index] for index in range(line.account_count)]
+                assert found == [to_bytes(leaf) for leaf in expected]
+    assert list(blocks) == list(epochs) == []
+
+
+def replay_block(ledger: Ledger, form: dict[str, Any], want: dict[str, Any]) -> None:
+    """Builds the block from its records as the interface shows them, and compares header, hash and journal's bytes."""
+    records = [decode_record(record) for record in form["records"]]
+    header = Header(
+        number=ledger.state.block_number + 1,
+        previous=ledger.state.block_hash,
+        timestamp=int(form["timestamp"]),
+        records_root=build_records_tree(records).root,
+        record_count=len(records),
+    )
+    assert header == read_header(want["header"])
+    journal = encode_block(header, [encode_record(record) for record in records])
+    assert journal == to_bytes(want["journal"])
+    assert decode_block(journal) == Block(header, tuple(records))
+    assert ledger.apply_block(Block(header, tuple(records))) == to_bytes(want["hash"])
 
 
 # --- reading
@@ -331,6 +396,16 @@ def read_payment(form: dict[str, Any]) -> Payment:
         reference=to_bytes(form["reference"]),
         memo=form["memo"],
         outputs=tuple(Output(to_bytes(output["to"]), int(output["amount"])) for output in form["outputs"]),
+    )
+
+
+def read_header(form: dict[str, str]) -> Header:
+    return Header(
+        number=int(form["number"]),
+        previous=to_bytes(form["previous"]),
+        timestamp=int(form["timestamp"]),
+        records_root=to_bytes(form["recordsRoot"]),
+        record_count=int(form["recordCount"]),
     )
 
 
