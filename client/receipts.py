@@ -1,0 +1,148 @@
+"""Receipts on the client's own disk. Whoever holds them needs no operator to prove what was promised.
+
+`<directory>/<ledger chain id>/<payment id>.json` holds a receipt exactly as it came; `…/proofs/<id>.json` what is
+needed to claim a withdrawal from Ethereum; `…/pending/<id>.json` a signed payment whose outcome is not known yet, with
+the time it was first sent. All are written whole and synced before anything is reported.
+"""
+
+import os
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from chain import wire
+from chain.errors import Refusal
+from chain.payment import Payment
+from chain.primitives import MAX_U64, Hash, Signature
+from client.errors import BadReply, ClientError
+from client.files import get_home, remove_durably, write_durably
+from client.protocol import HeldReceipt, PaymentProof, decode_held_receipt, decode_payment_form, decode_payment_proof
+
+_FILE: Final = re.compile(r"0x[0-9a-f]{64}\.json", re.ASCII)
+_RANKS: Final = {"accepted": 0, "committed": 1, "final": 2, "void": 2}
+
+
+class DamagedFile(ClientError):
+    """A file of ours that does not hold what was written to it."""
+
+
+class PendingPayment(msgspec.Struct, frozen=True):
+    """Signed and sent, unanswered."""
+
+    id: Hash
+    payment: Payment
+    signature: Signature
+    sent_at_ms: int
+    """When it was sent first, by this machine's clock."""
+
+
+class ReceiptStore:
+    """The receipts of one ledger. May be used by many threads at once."""
+
+    def __init__(self, ledger_chain_id: int, directory: Path | None = None) -> None:
+        """`directory`: `TALLY_RECEIPTS_DIR`, else `receipts` in the client's home."""
+        self.directory = (directory or get_receipts_directory()) / str(ledger_chain_id)
+        self._lock = threading.Lock()
+
+    def save(self, held: HeldReceipt) -> Path:
+        """Keeps a receipt; one that says more (committed, final) takes the place of one that says less, never the
+        other way round. Returns its path."""
+        path = self._get_path(held.id)
+        with self._lock:
+            kept = self.find(held.id)
+            if kept is None or _RANKS[held.status] >= _RANKS[kept.status]:
+                write_durably(path, _encode(held.form))
+        return path
+
+    def find(self, payment_id: Hash) -> HeldReceipt | None:
+        """Raises `DamagedFile`."""
+        path = self._get_path(payment_id)
+        if not path.exists():
+            return None
+        try:
+            held = decode_held_receipt(_read(path))
+        except (Refusal, BadReply) as error:
+            raise DamagedFile(f"{path} is not a receipt: {error}") from error
+        if held.id != payment_id:
+            raise DamagedFile(f"{path} holds the receipt of another payment, 0x{held.id.hex()}")
+        return held
+
+    def get_ids(self) -> Iterator[Hash]:
+        return _list_ids(self.directory)
+
+    def save_proof(self, proof: PaymentProof) -> Path:
+        path = self._get_path(proof.receipt.id, "proofs")
+        write_durably(path, _encode(proof.form))
+        return path
+
+    def find_proof(self, payment_id: Hash) -> PaymentProof | None:
+        """Raises `DamagedFile`."""
+        path = self._get_path(payment_id, "proofs")
+        if not path.exists():
+            return None
+        try:
+            return decode_payment_proof(_read(path))
+        except (Refusal, BadReply) as error:
+            raise DamagedFile(f"{path} is not a payment proof: {error}") from error
+
+    def save_pending(self, pending: PendingPayment) -> Path:
+        """Before the payment leaves: whatever happens next, it can be sent again as it was."""
+        path = self._get_path(pending.id, "pending")
+        form = {
+            "payment": wire.encode_payment(pending.payment),
+            "signature": wire.encode_bytes(pending.signature),
+            "sentAt": hex(pending.sent_at_ms),
+        }
+        write_durably(path, _encode(form))
+        return path
+
+    def find_pending(self, payment_id: Hash) -> PendingPayment | None:
+        """Raises `DamagedFile`."""
+        path = self._get_path(payment_id, "pending")
+        if not path.exists():
+            return None
+        form = _read(path)
+        try:
+            return PendingPayment(
+                id=payment_id,
+                payment=decode_payment_form(wire.get_field(form, "payment", "pending")),
+                signature=wire.decode_signature(wire.get_field(form, "signature", "pending"), "signature"),
+                sent_at_ms=wire.decode_quantity(wire.get_field(form, "sentAt", "pending"), "sentAt", MAX_U64),
+            )
+        except Refusal as error:
+            raise DamagedFile(f"{path} is not a pending payment: {error}") from error
+
+    def get_pending_ids(self) -> Iterator[Hash]:
+        return _list_ids(self.directory / "pending")
+
+    def remove_pending(self, payment_id: Hash) -> None:
+        remove_durably(self._get_path(payment_id, "pending"))
+
+    def _get_path(self, payment_id: Hash, folder: str = "") -> Path:
+        return self.directory / folder / f"0x{payment_id.hex()}.json"
+
+
+def get_receipts_directory() -> Path:
+    directory = os.environ.get("TALLY_RECEIPTS_DIR")
+    return Path(directory) if directory else get_home() / "receipts"
+
+
+def _list_ids(directory: Path) -> Iterator[Hash]:
+    for path in sorted(directory.iterdir()) if directory.is_dir() else ():
+        if _FILE.fullmatch(path.name):
+            yield bytes.fromhex(path.stem[2:])
+
+
+def _encode(form: dict[str, Any]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(form), indent=2) + b"\n"
+
+
+def _read(path: Path) -> Any:
+    try:
+        return msgspec.json.decode(path.read_bytes())
+    except msgspec.DecodeError as error:
+        raise DamagedFile(f"{path} is not JSON: {error}") from error
