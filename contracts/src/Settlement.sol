@@ -81,7 +81,7 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
 
     // ------------------------------------------------------------------------------------------------------ deployment
 
-    /// @dev `assets` are in force at once. Refuses: ZeroAddress, KeysNotApart, ZeroChallengePeriod, MinIntervalTooLong, and
+    /// @dev `assets` are in force at once. Refuses: ZeroAddress, KeysNotApart, ZeroPeriod, MinIntervalTooLong, and
     /// for each asset what `listAsset` refuses it for.
     constructor(Parameters memory parameters, address[] memory assets) {
         if (
@@ -92,7 +92,7 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
             parameters.operator == parameters.coldKey || parameters.operator == parameters.listingKey
                 || parameters.coldKey == parameters.listingKey
         ) revert KeysNotApart();
-        if (parameters.challengePeriod == 0) revert ZeroChallengePeriod();
+        if (parameters.challengePeriod == 0 || parameters.maxSilence == 0) revert ZeroPeriod();
         if (4 * uint256(parameters.minInterval) > parameters.maxSilence) {
             revert MinIntervalTooLong(parameters.minInterval, parameters.maxSilence);
         }
@@ -213,7 +213,8 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
     // ----------------------------------------------------------------------------------------------------- commitments
 
     /// @inheritdoc ISettlement
-    function commit(Commitment calldata previous, Commitment calldata next, bytes calldata signature) external {
+    /// @dev Both commitments are decoded once, into memory: reading each field from calldata checks it again each time.
+    function commit(Commitment memory previous, Commitment memory next, bytes calldata signature) external {
         Head memory head_ = _head;
         _checkNotHalted(head_);
         _checkFollows(head_, previous, next);
@@ -239,7 +240,7 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
     }
 
     /// @dev Compare-and-swap: `next` follows `previous`, which is the last one included, at the time noted in the head.
-    function _checkFollows(Head memory head_, Commitment calldata previous, Commitment calldata next) private view {
+    function _checkFollows(Head memory head_, Commitment memory previous, Commitment memory next) private view {
         if (next.epoch != uint256(head_.epoch) + 1) revert EpochMismatch(head_.epoch + 1, next.epoch);
 
         bytes32 previousDigest;
@@ -267,7 +268,7 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
         return operator;
     }
 
-    function _checkBlockRange(Commitment calldata previous, Commitment calldata next) private pure {
+    function _checkBlockRange(Commitment memory previous, Commitment memory next) private pure {
         uint256 expected = uint256(previous.lastBlock) + 1;
         if (next.firstBlock != expected) revert FirstBlockMismatch(expected, next.firstBlock);
         if (uint256(next.lastBlock) + 1 < next.firstBlock) revert LastBlockTooLow(next.firstBlock, next.lastBlock);
@@ -286,10 +287,10 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
     function _checkAssets(
         uint256 listed,
         uint256 previousCutAt,
-        AssetCommitment[] calldata previous,
-        Commitment calldata next
+        AssetCommitment[] memory previous,
+        Commitment memory next
     ) private view {
-        AssetCommitment[] calldata lines = next.assets;
+        AssetCommitment[] memory lines = next.assets;
         uint256 least = previous.length;
         // Assets come into force in the order of listing, so the first that is missing is the oldest.
         while (least < listed && 1000 * uint256(_assetStates[_assets[least]].listedAt) < previousCutAt) ++least;
@@ -308,7 +309,7 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
         uint256 previousCutAt,
         uint64 cutAt,
         AssetCommitment memory previous,
-        AssetCommitment calldata next
+        AssetCommitment memory next
     ) private view {
         address asset = next.asset;
         AssetState storage state = _assetStates[asset];

@@ -110,8 +110,8 @@ interface ISettlement {
     error ZeroAddress();
     /// @notice Operator, cold and listing key are three keys: one that leaks must not be another.
     error KeysNotApart();
-    /// @notice Nobody could question anything.
-    error ZeroChallengePeriod();
+    /// @notice Without a challenge period nobody could question anything; without some silence allowed, nobody could commit.
+    error ZeroPeriod();
     /// @notice Four cuts must fit into the longest silence, or an honest operator could be forced into it.
     error MinIntervalTooLong(uint64 minInterval, uint64 maxSilence);
     /// @notice Only the listing key may list.

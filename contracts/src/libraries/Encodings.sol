@@ -124,7 +124,7 @@ library Encodings {
         return _digest(domain, keccak256(abi.encode(BLOCK_TYPEHASH, header)));
     }
 
-    function commitmentDigest(bytes32 domain, Commitment calldata commitment) internal pure returns (bytes32) {
+    function commitmentDigest(bytes32 domain, Commitment memory commitment) internal pure returns (bytes32) {
         bytes32[] memory lines = new bytes32[](commitment.assets.length);
         for (uint256 i = 0; i < lines.length; ++i) {
             lines[i] = keccak256(abi.encode(ASSET_COMMITMENT_TYPEHASH, commitment.assets[i]));
