@@ -32,7 +32,7 @@ from chain.block import (
 from chain.commitment import Commitment
 from chain.errors import Refusal
 from chain.merkle import ListTree
-from chain.payment import SignedPayment
+from chain.payment import Payment, SignedPayment
 from chain.primitives import Address, Hash, Signature
 from chain.signatures import sign_digest
 from chain.state import State
@@ -238,6 +238,10 @@ class Sequencer:
             if before is not None:
                 return before  # type: ignore[return-value]
         return self.state.get_nonces(account)
+
+    def check(self, payment: Payment) -> None:
+        """Raises the refusal that the payment would meet if it came now; its structure must have been checked."""
+        check_payment(self.state, payment, compute_block_timestamp(self.state, self._clock_ms()))
 
     def find_recent(self, payment_id: Hash) -> Placed | None:
         """Where a payment stands, if its block is durable and the index may not know it yet."""

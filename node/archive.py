@@ -1,0 +1,478 @@
+"""The archive: everything the node can show of what is durable. Reads only; nothing here knows what comes next.
+
+Blocks and payments come from the journal, found through the index; proofs of accounts from what the sealer left; what
+Ethereum has of it from the committer.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from chain import wire
+from chain.block import Block, Header, Record, build_records_tree, decode_block, hash_header
+from chain.errors import InvalidProof, NotFound
+from chain.evidence import WithdrawalClaim, build_withdrawal_claim, get_line
+from chain.kinds import WITHDRAW
+from chain.merkle import ListTree
+from chain.params import Parameters
+from chain.payment import SignedPayment
+from chain.primitives import Address, Hash, Signature
+from chain.receipt import Inclusion
+from node.ethereum.committer import Committer
+from node.ethereum.submission import Attempt, EpochState, EpochStatus
+from node.follower import Progress
+from node.index import IndexReader
+from node.index.records import Page, Seal, StatementEntry
+from node.journal import Journal
+from node.proofs import ProofReader
+from node.refusals import Overloaded
+from node.sequencer import Placed, PublishedBlock, Sequencer
+from node.verification import Verified
+
+_CACHED_BLOCKS: Final = 256
+_CACHED_TREES: Final = 4
+_INDEX_PATIENCE_SECONDS: Final = 5.0
+"""How long a look-up waits for the index to show what was durable when it was asked."""
+
+_STATEMENT_PAGE: Final = 500
+
+ACCEPTED: Final = "accepted"
+COMMITTED: Final = "committed"
+FINAL: Final = "final"
+
+_Answer = TypeVar("_Answer")
+
+
+class BlockView:
+    """A durable block, with what is cut from it made when first asked for."""
+
+    def __init__(
+        self, header: Header, block_hash: Hash, signature: Signature, records: tuple[Record, ...] | list[Record]
+    ) -> None:
+        self.header = header
+        self.hash = block_hash
+        self.signature = signature
+        self.records = records
+
+    @classmethod
+    def of(cls, block: PublishedBlock) -> "BlockView":
+        view = cls(block.header, block.hash, block.signature, block.records)
+        view.__dict__["tree"] = block.tree
+        return view
+
+    @cached_property
+    def tree(self) -> ListTree:
+        return build_records_tree(self.records)
+
+    @cached_property
+    def json(self) -> msgspec.Raw:
+        """The header as receipts show it."""
+        return msgspec.Raw(msgspec.json.encode(wire.encode_header(self.header, self.hash, self.signature)))
+
+
+class Archive:
+    def __init__(
+        self,
+        parameters: Parameters,
+        journal: Journal,
+        durable: Progress,
+        index: IndexReader,
+        indexed: Progress,
+        proofs: ProofReader,
+        sequencer: Sequencer,
+        committer: Committer,
+    ) -> None:
+        """`durable` and `indexed` are heights: of the journal, and of what the index has of it."""
+        self._parameters = parameters
+        self._journal = journal
+        self._durable = durable
+        self._index = index
+        self._indexed = indexed
+        self._proofs = proofs
+        self._sequencer = sequencer
+        self._committer = committer
+        self._domain_json = msgspec.Raw(msgspec.json.encode(wire.encode_domain(parameters.domain)))
+        self._blocks: OrderedDict[int, BlockView] = OrderedDict()
+        self._block_trees: OrderedDict[int, ListTree] = OrderedDict()
+        self._index_threads = ThreadPoolExecutor(2, "index")
+        self._proof_thread = ThreadPoolExecutor(1, "proofs")
+
+    def close(self) -> None:
+        self._index_threads.shutdown()
+        self._proof_thread.shutdown()
+
+    # --- blocks
+
+    def take_block(self, block: PublishedBlock) -> None:
+        """Keeps a block that has just become durable at hand: its receipts are about to be cut."""
+        self._keep(BlockView.of(block))
+
+    def get_block(self, number: int) -> BlockView:
+        """Raises `NotFound`."""
+        view = self._blocks.get(number)
+        if view is None:
+            view = self._read_block(number)
+            self._keep(view)
+        return view
+
+    def describe_block(self, number: int) -> dict[str, Any]:
+        """Header, signature and records. Raises `NotFound`."""
+        view = self.get_block(number)
+        return wire.encode_block(view.header, self._parameters.domain, view.signature, view.records)
+
+    async def find_block(self, block_hash: Hash) -> int:
+        """Raises `NotFound`."""
+        number = await self._ask_index(lambda: self._index.find_block(block_hash))
+        if number is None:
+            raise NotFound(f"block {wire.encode_bytes(block_hash)}")
+        return number
+
+    # --- payments
+
+    def encode_receipt(self, placed: Placed, verified: Verified) -> bytes:
+        """The receipt of a payment that has just become durable, as JSON."""
+        signed, view = verified.signed, self.get_block(placed.block)
+        return msgspec.json.encode(
+            wire.encode_receipt(
+                signed.id,
+                ACCEPTED,
+                self._domain_json,
+                msgspec.Raw(verified.json),
+                signed.signature,
+                view.json,
+                placed.index,
+                view.tree.prove(placed.index),
+                None,
+            )
+        )
+
+    async def find_receipt(self, payment_id: Hash) -> bytes | None:
+        """The receipt of a payment from some time ago, as JSON; None if there is no such payment."""
+        try:
+            return msgspec.json.encode(await self.get_receipt(payment_id))
+        except NotFound:
+            return None
+
+    async def get_receipt(self, payment_id: Hash) -> dict[str, Any]:
+        """Raises `NotFound`."""
+        block, index = await self._locate(payment_id)
+        return await self._build_receipt(block, index)
+
+    async def get_payment(self, payment_id: Hash) -> dict[str, Any]:
+        """The payment and how far it has come. Raises `NotFound`."""
+        block, index = await self._locate(payment_id)
+        view, signed = self._get_payment(block, index)
+        epoch, status = await self._get_epoch_of(block)
+        inclusion = status.inclusion if status is not None else None
+        return {
+            "id": wire.encode_bytes(signed.id),
+            "status": _describe_payment_status(status),
+            "payment": wire.encode_payment(signed.payment),
+            "signature": wire.encode_bytes(signed.signature),
+            "block": hex(block),
+            "index": hex(index),
+            "timestamp": hex(view.header.timestamp),
+            "epoch": hex(epoch),
+            "l1Transaction": None if inclusion is None else wire.encode_bytes(inclusion.l1_transaction),
+        }
+
+    async def prove_payment(self, payment_id: Hash) -> dict[str, Any]:
+        """The receipt, and what claims a withdrawal once its epoch is sealed. Raises `NotFound`."""
+        block, index = await self._locate(payment_id)
+        receipt = await self._build_receipt(block, index)
+        signed = self._get_payment(block, index)[1]
+        claim, asset_index = None, None
+        if signed.payment.kind == WITHDRAW:
+            epoch, status = await self._get_epoch_of(block)
+            if status is not None:
+                claim = await self._build_claim(payment_id, epoch, signed.payment.asset)
+                seal = await self._get_seal(epoch)
+                asset_index = get_line(seal.commitment, signed.payment.asset)[1]
+        return {
+            "receipt": receipt,
+            "withdrawal": None if claim is None else wire.encode_withdrawal_claim(claim),
+            "assetIndex": None if asset_index is None else hex(asset_index),
+        }
+
+    async def list_payments(
+        self,
+        *,
+        account: Address | None,
+        asset: Address | None,
+        kind: str | None,
+        reference: Hash | None,
+        from_s: int | None,
+        to_s: int | None,
+        cursor: str | None,
+        limit: int,
+    ) -> dict[str, Any]:
+        """Receipts without siblings, newest first."""
+        page = await self._ask_index(
+            lambda: self._index.list_payments(
+                account=account,
+                asset=asset,
+                kind=kind,
+                reference=reference,
+                from_s=from_s,
+                to_s=to_s,
+                cursor=cursor,
+                limit=limit,
+            )
+        )
+        items = []
+        for item in page.items:
+            view, signed = self._get_payment(item.block, item.record)
+            receipt = wire.encode_receipt(
+                signed.id,
+                _describe_payment_status(self._committer.get_epoch(item.epoch)),
+                self._domain_json,
+                wire.encode_payment(signed.payment),
+                signed.signature,
+                view.json,
+                item.record,
+                (),
+                None,
+            )
+            del receipt["siblings"]
+            items.append(receipt)
+            await asyncio.sleep(0)  # reading a block takes its time; payments come first
+        return {"items": items, "cursor": page.cursor}
+
+    # --- epochs
+
+    @property
+    def sealed_epoch(self) -> int:
+        """0 for none."""
+        return self._committer.sealed_epoch
+
+    @property
+    def final_epoch(self) -> int:
+        """0 for none."""
+        return self._committer.final_epoch
+
+    async def describe_commitment(self, epoch: int) -> dict[str, Any]:
+        """A sealed epoch's commitment and its way to Ethereum. Raises `NotFound`."""
+        seal = await self._get_seal(epoch)
+        status = self._committer.get_epoch(epoch)
+        inclusion = status.inclusion if status is not None else None
+        return {
+            "epoch": hex(epoch),
+            "message": wire.encode_commitment(seal.commitment),
+            "signature": wire.encode_bytes(seal.signature),
+            "status": EpochState.SEALED if status is None else status.state,
+            "attempts": [] if status is None else [_describe_attempt(attempt) for attempt in status.attempts],
+            "l1Transaction": None if inclusion is None else wire.encode_bytes(inclusion.l1_transaction),
+            "l1Block": None if inclusion is None else hex(inclusion.l1_block),
+            "includedAt": None if inclusion is None else hex(inclusion.included_at),
+            "confirmations": None if status is None or inclusion is None else hex(status.confirmations),
+            "gasUsed": None if inclusion is None else hex(inclusion.gas_used),
+            "effectiveGasPrice": None if inclusion is None else hex(inclusion.effective_gas_price),
+        }
+
+    async def prove_account(self, account: Address, asset: Address, epoch: int) -> dict[str, Any]:
+        """An account's leaf as of the end of a sealed epoch. Raises `NotFound`."""
+        seal = await self._get_seal(epoch)
+        try:
+            line, asset_index = get_line(seal.commitment, asset)
+        except InvalidProof as error:
+            raise NotFound(str(error)) from error
+        proof = await self._ask_proofs(
+            lambda: self._proofs.prove_account(asset, account, epoch, line.account_count)
+        )
+        return {
+            "epoch": hex(epoch),
+            "commitment": {
+                "message": wire.encode_commitment(seal.commitment),
+                "signature": wire.encode_bytes(seal.signature),
+            },
+            "assetIndex": hex(asset_index),
+            **wire.encode_account_proof(proof),
+        }
+
+    async def describe_statement(
+        self, account: Address, asset: Address, epoch: int, cursor: str | None
+    ) -> dict[str, Any]:
+        """A page of what went in and out, in ledger order. Roots are known once the epoch is sealed. Raises `NotFound`
+        for an epoch that has not begun."""
+        if not 1 <= epoch <= self._sequencer.durable_epoch:
+            raise NotFound(f"epoch {epoch}")
+        index = self._index
+        totals = await self._ask_index(lambda: index.get_statement_totals(account, asset, epoch))
+        page: Page[StatementEntry] = await self._ask_index(
+            lambda: index.list_entries(account, asset, epoch, cursor, _STATEMENT_PAGE)
+        )
+        roots = await self._find_statement_roots(account, asset, epoch)
+        return {
+            "address": wire.encode_address(account),
+            "asset": wire.encode_address(asset),
+            "epoch": hex(epoch),
+            "opening": hex(totals.opening),
+            "closing": hex(totals.closing),
+            "debitsSum": hex(totals.debits),
+            "creditsSum": hex(totals.credits),
+            "debitsRoot": None if roots is None else wire.encode_bytes(roots[0]),
+            "creditsRoot": None if roots is None else wire.encode_bytes(roots[1]),
+            "debits": [_describe_debit(entry) for entry in page.items if not entry.is_credit],
+            "credits": [_describe_credit(entry) for entry in page.items if entry.is_credit],
+            "cursor": page.cursor,
+        }
+
+    # --- how it is found
+
+    def _keep(self, view: BlockView) -> None:
+        self._blocks[view.header.number] = view
+        if len(self._blocks) > _CACHED_BLOCKS:
+            self._blocks.popitem(last=False)
+
+    def _read_block(self, number: int) -> BlockView:
+        height = self._journal.get_block_height(number) if number <= self._sequencer.durable_block else None
+        entry = None if height is None else self._journal.get(height)
+        signature = self._journal.get_signature(number)
+        if entry is None or signature is None:
+            raise NotFound(f"block {number}")
+        block: Block = decode_block(entry[1:])
+        return BlockView(block.header, hash_header(block.header, self._parameters.domain), signature, block.records)
+
+    def _get_payment(self, block: int, index: int) -> tuple[BlockView, SignedPayment]:
+        view = self.get_block(block)
+        record = view.records[index]
+        if not isinstance(record, SignedPayment):
+            raise NotFound(f"a payment with the id {wire.encode_bytes(record.id)}, which is a deposit's,")
+        return view, record
+
+    async def _locate(self, payment_id: Hash) -> tuple[int, int]:
+        recent = self._sequencer.find_recent(payment_id)
+        if recent is not None:
+            return recent.block, recent.index
+        place = await self._ask_index(lambda: self._index.locate(payment_id), is_patient=False)
+        if place is None:
+            raise NotFound(f"payment {wire.encode_bytes(payment_id)}")
+        return place
+
+    async def _build_receipt(self, block: int, index: int) -> dict[str, Any]:
+        view, signed = self._get_payment(block, index)
+        epoch, status = await self._get_epoch_of(block)
+        commitment = None
+        if status is not None and status.inclusion is not None:
+            commitment = wire.encode_inclusion(await self._build_inclusion(block, epoch, status))
+        return wire.encode_receipt(
+            signed.id,
+            _describe_payment_status(status),
+            self._domain_json,
+            wire.encode_payment(signed.payment),
+            signed.signature,
+            view.json,
+            index,
+            view.tree.prove(index),
+            commitment,
+        )
+
+    async def _build_inclusion(self, block: int, epoch: int, status: EpochStatus) -> Inclusion:
+        assert status.inclusion is not None
+        seal, tree = await self._get_seal(epoch), await self._get_block_tree(epoch)
+        place = block - seal.commitment.first_block
+        return Inclusion(
+            commitment=seal.commitment,
+            index=place,
+            siblings=tuple(tree.prove(place)),
+            l1_transaction=status.inclusion.l1_transaction,
+            included_at=status.inclusion.included_at,
+        )
+
+    async def _get_epoch_of(self, block: int) -> tuple[int, EpochStatus | None]:
+        """The block's epoch, and what has become of it since it was sealed."""
+        epoch = await self._ask_index(lambda: self._index.get_epoch_of_block(block))
+        if epoch is None:
+            raise NotFound(f"block {block}")
+        return epoch, self._committer.get_epoch(epoch)
+
+    async def _get_seal(self, epoch: int) -> Seal:
+        seal = await self._ask_index(lambda: self._index.get_seal(epoch))
+        if seal is None:
+            raise NotFound(f"a commitment of epoch {epoch}")
+        return seal
+
+    async def _get_block_tree(self, epoch: int) -> ListTree:
+        """Of a sealed epoch: it never changes."""
+        tree = self._block_trees.get(epoch)
+        if tree is None:
+            hashes = await self._ask_index(lambda: self._index.list_all_block_hashes(epoch))
+            tree = self._block_trees[epoch] = ListTree(hashes)
+            if len(self._block_trees) > _CACHED_TREES:
+                self._block_trees.popitem(last=False)
+        return tree
+
+    async def _build_claim(self, payment_id: Hash, epoch: int, asset: Address) -> WithdrawalClaim | None:
+        def read() -> WithdrawalClaim | None:
+            place = self._index.find_withdrawal(payment_id)
+            if place is None:
+                return None
+            return build_withdrawal_claim(asset, self._index.list_withdrawals(epoch, asset), place.index)
+
+        return await self._ask_index(read)
+
+    async def _find_statement_roots(self, account: Address, asset: Address, epoch: int) -> tuple[Hash, Hash] | None:
+        """None while the epoch is open, or when nothing of this account changed in it."""
+        seal = await self._ask_index(lambda: self._index.get_seal(epoch))
+        if seal is None:
+            return None
+        try:
+            line, _ = get_line(seal.commitment, asset)
+            proof = await self._ask_proofs(lambda: self._proofs.prove_account(asset, account, epoch, line.account_count))
+        except (NotFound, InvalidProof):
+            return None
+        return (proof.leaf.debits_root, proof.leaf.credits_root) if proof.leaf.epoch == epoch else None
+
+    async def _ask_index(self, question: Callable[[], _Answer], *, is_patient: bool = True) -> _Answer:
+        """Asks once the index shows all that is durable now. Raises `Overloaded` when that takes too long."""
+        if is_patient:
+            try:
+                await asyncio.wait_for(self._indexed.reach(self._durable.value), _INDEX_PATIENCE_SECONDS)
+            except TimeoutError as error:
+                raise Overloaded(self._durable.value - self._indexed.value) from error
+        return await asyncio.get_running_loop().run_in_executor(self._index_threads, question)
+
+    async def _ask_proofs(self, question: Callable[[], _Answer]) -> _Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._proof_thread, question)
+
+
+def _describe_payment_status(status: EpochStatus | None) -> str:
+    if status is None or status.inclusion is None:
+        return ACCEPTED
+    return FINAL if status.state == EpochState.FINAL else COMMITTED
+
+
+def _describe_attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "number": hex(attempt.number),
+        "hash": wire.encode_bytes(attempt.hash),
+        "nonce": hex(attempt.nonce),
+        "maxFeePerGas": hex(attempt.fees.max_fee),
+        "maxPriorityFeePerGas": hex(attempt.fees.priority_fee),
+        "sentAt": hex(attempt.sent_at),
+        "outcome": attempt.outcome,
+    }
+
+
+def _describe_debit(entry: StatementEntry) -> dict[str, Any]:
+    return {**_describe_entry(entry), "number": hex(entry.number)}
+
+
+def _describe_credit(entry: StatementEntry) -> dict[str, Any]:
+    return {**_describe_entry(entry), "output": hex(entry.output)}
+
+
+def _describe_entry(entry: StatementEntry) -> dict[str, Any]:
+    return {
+        "type": hex(entry.type),
+        "block": hex(entry.block),
+        "record": hex(entry.record),
+        "id": wire.encode_bytes(entry.id),
+        "amount": hex(entry.amount),
+        "balance": hex(entry.balance),
+    }

@@ -1,0 +1,332 @@
+"""The methods of the interface, one function each: parameters in, what `tally_…` answers out.
+
+Parameters may be a list or, by name, an object. Every function raises `MalformedRequest` before anything else.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from chain import wire
+from chain.block import BLOCK_TYPE
+from chain.commitment import ASSET_COMMITMENT_TYPE, COMMITMENT_TYPE
+from chain.errors import MalformedRequest, UnknownAsset
+from chain.kinds import KINDS
+from chain.payment import Output, Payment, check_structure
+from chain.primitives import MAX_U64, MAX_U256, ZERO_HASH
+from node import __version__
+from node.archive import Archive
+from node.ledger_info import LedgerInfo
+from node.sequencer import Declined, Sequencer
+from node.verification import Refused, Verified, VerifierPool
+from node.workers.verifier import encode_refusal
+
+MAX_PAGE: Final = 1000
+_DEFAULT_PAGE: Final = 50
+
+PaymentAnswer: TypeAlias = bytes | Refused
+"""A receipt as JSON, or a refusal."""
+
+
+class Methods:
+    """What the functions below work on."""
+
+    def __init__(
+        self, sequencer: Sequencer, verifiers: VerifierPool, archive: Archive, info: LedgerInfo, max_backlog: int
+    ) -> None:
+        self.sequencer = sequencer
+        self.archive = archive
+        self.info = info
+        self._verifiers = verifiers
+        self._max_backlog = max_backlog
+
+    @property
+    def backlog(self) -> int:
+        return self._verifiers.count + self.sequencer.backlog
+
+    async def send_payments(self, submissions: list[bytes]) -> list[PaymentAnswer]:
+        """Verifies, orders and receipts payments, in their order. Each submission is the JSON text of the parameters."""
+        if self.backlog + len(submissions) > self._max_backlog:
+            overloaded = Refused("overloaded", "too many payments are waiting; try again", {"backlog": hex(self.backlog)})
+            return [overloaded] * len(submissions)
+        verdicts = await self._verifiers.verify([_to_list(params) for params in submissions])
+        verified = [verdict for verdict in verdicts if isinstance(verdict, Verified)]
+        outcomes = iter(await self.sequencer.submit(verified) if verified else [])
+        answers: list[PaymentAnswer] = []
+        for verdict in verdicts:
+            if isinstance(verdict, Refused):
+                answers.append(verdict)
+                continue
+            outcome = next(outcomes)
+            if not isinstance(outcome, Declined):
+                answers.append(self.archive.encode_receipt(outcome, verdict))
+            elif outcome.is_nonce_used and (known := await self.archive.find_receipt(verdict.signed.id)):
+                answers.append(known)
+            else:
+                answers.append(Refused(*encode_refusal(outcome.refusal)))
+        return answers
+
+
+Method: TypeAlias = Callable[[Methods, bytes], Awaitable[Any]]
+
+
+async def get_info(methods: Methods, params: bytes) -> dict[str, Any]:
+    """Everything that a stranger needs to sign a payment for this ledger, and to check what it says."""
+    _take(params)
+    return {
+        "name": "tallystick",
+        "version": __version__,
+        **methods.info.describe(),
+        "types": wire.PAYMENT_TYPES,
+        "otherTypes": {
+            "Block": wire.describe_types(BLOCK_TYPE),
+            "Commitment": wire.describe_types(COMMITMENT_TYPE, ASSET_COMMITMENT_TYPE),
+        },
+    }
+
+
+async def get_receipt(methods: Methods, params: bytes) -> dict[str, Any]:
+    """[id] → the receipt. Raises `NotFound`."""
+    (payment_id,) = _take(params, "id")
+    return await methods.archive.get_receipt(wire.decode_hash(payment_id, "id"))
+
+
+async def get_payment(methods: Methods, params: bytes) -> dict[str, Any]:
+    """[id] → {id, status, payment, signature, block, index, timestamp, epoch, l1Transaction}. Raises `NotFound`."""
+    (payment_id,) = _take(params, "id")
+    return await methods.archive.get_payment(wire.decode_hash(payment_id, "id"))
+
+
+async def get_account(methods: Methods, params: bytes) -> dict[str, Any]:
+    """[address] → nonceBase, nextNonce, balances [{asset, balance}], roles. An account that was never heard of has
+    nothing, and may use nonce 0."""
+    (address,) = _take(params, "address")
+    account = wire.decode_address(address, "address")
+    sequencer = methods.sequencer
+    nonces = sequencer.get_nonces(account)
+    return {
+        "address": wire.encode_address(account),
+        "nonceBase": hex(nonces.base),
+        "nextNonce": hex(nonces.next_nonce),
+        "balances": [
+            {"asset": wire.encode_address(asset), "balance": hex(sequencer.get_balance(asset, account))}
+            for asset in sequencer.state.assets
+        ],
+        "roles": [],
+    }
+
+
+async def get_block(methods: Methods, params: bytes) -> dict[str, Any]:
+    """[number, `latest` or hash] → header, signature, records. Raises `NotFound`."""
+    (block,) = _take(params, "block")
+    archive = methods.archive
+    if block == "latest":
+        number = methods.sequencer.durable_block
+    elif isinstance(block, str) and len(block) == 66:
+        number = await archive.find_block(wire.decode_hash(block, "block"))
+    else:
+        number = wire.decode_quantity(block, "block", MAX_U64)
+    return archive.describe_block(number)
+
+
+async def get_commitment(methods: Methods, params: bytes) -> dict[str, Any]:
+    """[epoch, `latest` or `final`] → message, signature, status, attempts, l1Transaction, gas. Raises `NotFound`."""
+    (epoch,) = _take(params, "epoch")
+    archive = methods.archive
+    if epoch in ("latest", "final"):
+        number = archive.sealed_epoch if epoch == "latest" else archive.final_epoch
+    else:
+        number = wire.decode_quantity(epoch, "epoch", MAX_U64)
+    return await archive.describe_commitment(number)
+
+
+async def get_payment_proof(methods: Methods, params: bytes) -> dict[str, Any]:
+    """[id] → receipt, and for a withdrawal of a sealed epoch what claims it on L1. Raises `NotFound`."""
+    (payment_id,) = _take(params, "id")
+    return await methods.archive.prove_payment(wire.decode_hash(payment_id, "id"))
+
+
+async def get_account_proof(methods: Methods, params: bytes) -> dict[str, Any]:
+    """[address, asset, epoch] → leaf, index, siblings with sums, and the commitment. Raises `NotFound`."""
+    address, asset, epoch = _take(params, "address", "asset", "epoch")
+    archive = methods.archive
+    number = archive.sealed_epoch if epoch == "latest" else wire.decode_quantity(epoch, "epoch", MAX_U64)
+    return await archive.prove_account(
+        wire.decode_address(address, "address"), wire.decode_address(asset, "asset"), number
+    )
+
+
+async def get_statement(methods: Methods, params: bytes) -> dict[str, Any]:
+    """[address, asset, epoch, cursor?] → opening, closing, debits and credits with running balance, roots, sums.
+    Raises `UnknownAsset`, `NotFound`."""
+    address, asset, epoch, cursor = _take(params, "address", "asset", "epoch", "cursor", optional=1)
+    account, token = wire.decode_address(address, "address"), wire.decode_address(asset, "asset")
+    number = wire.decode_quantity(epoch, "epoch", MAX_U64)
+    _check_asset(methods, token)
+    return await methods.archive.describe_statement(account, token, number, _decode_cursor(cursor))
+
+
+async def list_payments(methods: Methods, params: bytes) -> dict[str, Any]:
+    """[{account, asset, kind, reference, from, to, cursor, limit}] → items, newest first, and the cursor of the next
+    page, null on the last one."""
+    (filters,) = _take(params, "filter", optional=1) if params.strip()[:1] == b"[" else (_load(params),)
+    filters = {} if filters is None else filters
+    known = {"account", "asset", "kind", "reference", "from", "to", "cursor", "limit"}
+    if not isinstance(filters, dict) or not known.issuperset(filters):
+        raise MalformedRequest("the filter is an object with keys out of: " + " ".join(sorted(known)))
+
+    def take(name: str, decode: Callable[..., Any], *arguments: Any) -> Any:
+        value = filters.get(name)
+        return None if value is None else decode(value, name, *arguments)
+
+    limit = take("limit", wire.decode_quantity, MAX_PAGE)
+    if limit == 0:
+        raise MalformedRequest("limit: at least 1")
+    kind = filters.get("kind")
+    if kind is not None and kind not in KINDS:
+        raise MalformedRequest(f"kind: one of {' '.join(KINDS)}")
+    return await methods.archive.list_payments(
+        account=take("account", wire.decode_address),
+        asset=take("asset", wire.decode_address),
+        kind=kind,
+        reference=take("reference", wire.decode_hash),
+        from_s=take("from", wire.decode_quantity, MAX_U64),
+        to_s=take("to", wire.decode_quantity, MAX_U64),
+        cursor=_decode_cursor(filters.get("cursor")),
+        limit=_DEFAULT_PAGE if limit is None else limit,
+    )
+
+
+async def quote(methods: Methods, params: bytes) -> dict[str, Any]:
+    """[kind, {asset, from, to | outputs, amount, reference?, memo?, validUntil?}] → the unsigned payment that the
+    ledger will accept, and what each party gets. Raises what the ledger would refuse it with."""
+    kind, details = _take(params, "kind", "details")
+    known = {"asset", "from", "to", "amount", "outputs", "nonce", "validUntil", "reference", "memo"}
+    if not isinstance(kind, str) or not isinstance(details, dict) or not known.issuperset(details):
+        raise MalformedRequest("a kind, and an object with keys out of: " + " ".join(sorted(known)))
+    payer = wire.decode_address(wire.get_field(details, "from", "details"), "from")
+    asset = wire.decode_address(wire.get_field(details, "asset", "details"), "asset")
+    payment = Payment(
+        asset=asset,
+        payer=payer,
+        nonce=_take_nonce(methods, details, payer),
+        valid_until=wire.decode_quantity(details.get("validUntil", 0), "validUntil", MAX_U64),
+        kind=kind,
+        reference=wire.decode_hash(details["reference"], "reference") if "reference" in details else ZERO_HASH,
+        memo=_take_memo(details),
+        outputs=_take_outputs(details),
+    )
+    check_structure(payment)
+    methods.sequencer.check(payment)
+    return {
+        "payment": wire.encode_payment(payment),
+        "total": hex(payment.total),
+        "parties": [
+            {"address": wire.encode_address(payer), "change": f"-{hex(payment.total)}"},
+            *[{"address": wire.encode_address(output.to), "change": hex(output.amount)} for output in payment.outputs],
+        ],
+    }
+
+
+METHODS: Final[dict[str, Method]] = {
+    # `tally_sendPayment` is not here: payments of a batch go through `Methods.send_payments` together.
+    "tally_getInfo": get_info,
+    "tally_getReceipt": get_receipt,
+    "tally_getPayment": get_payment,
+    "tally_getAccount": get_account,
+    "tally_getBlock": get_block,
+    "tally_getCommitment": get_commitment,
+    "tally_getPaymentProof": get_payment_proof,
+    "tally_getAccountProof": get_account_proof,
+    "tally_getStatement": get_statement,
+    "tally_listPayments": list_payments,
+    "tally_quote": quote,
+}
+
+
+def _take_nonce(methods: Methods, details: dict[str, Any], payer: bytes) -> int:
+    if "nonce" in details:
+        return wire.decode_quantity(details["nonce"], "nonce", MAX_U64)
+    return methods.sequencer.get_nonces(payer).next_nonce
+
+
+def _take_memo(details: dict[str, Any]) -> str:
+    memo = details.get("memo", "")
+    if not isinstance(memo, str):
+        raise MalformedRequest("memo: not text")
+    return memo
+
+
+def _take_outputs(details: dict[str, Any]) -> tuple[Output, ...]:
+    """From `outputs`, or from `to` and `amount` for a single one."""
+    outputs = details.get("outputs")
+    if outputs is None:
+        outputs = [{name: wire.get_field(details, name, "details") for name in ("to", "amount")}]
+    elif "to" in details or "amount" in details:
+        raise MalformedRequest("either outputs, or to and amount")
+    if not isinstance(outputs, list):
+        raise MalformedRequest("outputs: not a list")
+    return tuple(
+        [
+            Output(
+                wire.decode_address(wire.get_field(output, "to", "outputs"), "to"),
+                wire.decode_quantity(wire.get_field(output, "amount", "outputs"), "amount", MAX_U256),
+            )
+            for output in outputs
+        ]
+    )
+
+
+def _check_asset(methods: Methods, asset: bytes) -> None:
+    if asset not in methods.sequencer.state.balances:
+        raise UnknownAsset(asset)
+
+
+def _decode_cursor(value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and len(value) <= 64):
+        return value
+    raise MalformedRequest("cursor: take it from the page before")
+
+
+def _load(params: bytes) -> Any:
+    try:
+        return msgspec.json.decode(params)
+    except msgspec.DecodeError as error:
+        raise MalformedRequest(f"params: {error}") from error
+
+
+def _take(params: bytes, *names: str, optional: int = 0) -> list[Any]:
+    """The parameters in the order of `names`, by position or by name; the last `optional` ones may be missing and are
+    then None. Raises `MalformedRequest` for missing, surplus or unknown ones."""
+    values = _load(params)
+    if isinstance(values, dict):
+        if not set(names).issuperset(values):
+            raise MalformedRequest("params: unknown " + " ".join(sorted(set(values) - set(names))))
+        required = names[: len(names) - optional]
+        missing = [name for name in required if name not in values]
+        if missing:
+            raise MalformedRequest("params: missing " + " ".join(missing))
+        return [values.get(name) for name in names]
+    if not len(names) - optional <= len(values) <= len(names):
+        raise MalformedRequest(f"params: {len(values)} given, wanted are: {' '.join(names) or 'none'}")
+    return [*values, *[None] * (len(names) - len(values))]
+
+
+class _NamedSubmission(msgspec.Struct, forbid_unknown_fields=True):
+    payment: msgspec.Raw
+    signature: msgspec.Raw
+
+
+def _to_list(params: bytes) -> bytes:
+    """The parameters of `tally_sendPayment` by position, however they came. What is neither is left for the verifier to
+    refuse."""
+    if params[:1] != b"{":
+        return params
+    try:
+        named = msgspec.json.decode(params, type=_NamedSubmission)
+    except msgspec.DecodeError:
+        return params
+    return b"[" + bytes(named.payment) + b"," + bytes(named.signature) + b"]"
+
+
