@@ -1,1 +1,1 @@
-"""The part of the node that speaks to Ethereum: it credits deposits (`watcher`) and submits commitments (`committer`)."""
+"""The part of the node that speaks to Ethereum: `watcher` brings deposits in, `committer` brings commitments out."""

@@ -1,4 +1,4 @@
-"""Calls, results, events and errors of a contract, encoded and decoded by its ABI (Solidity's contract ABI specification).
+"""Calls, results, events and errors of a contract, by its ABI (Solidity's contract ABI specification).
 
 Values are what `eth_abi` makes of them, but addresses are 20 bytes in both directions. Decoding is strict: what was
 decoded must encode to the same bytes again.
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
-import eth_abi
 import msgspec
+from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError, EncodingError
 
 from chain.encoding import encode_u256
@@ -53,11 +53,11 @@ class ContractAbi:
 
     def encode_constructor(self, *arguments: Any) -> bytes:
         """What follows the bytecode in the creating transaction."""
-        return eth_abi.encode(self._constructor, arguments)
+        return encode(self._constructor, arguments)
 
     def encode_call(self, function: str, *arguments: Any) -> bytes:
         item = self._functions[function]
-        return item.id[:4] + eth_abi.encode([parameter.type for parameter in item.inputs], arguments)
+        return item.id[:4] + encode([parameter.type for parameter in item.inputs], arguments)
 
     def decode_result(self, function: str, data: bytes) -> tuple[Any, ...]:
         """Raises `EthereumFault` for bytes that no such function returns."""
@@ -137,8 +137,8 @@ def _spell_type(form: dict[str, Any]) -> str:
 
 def _decode(types: Sequence[str], data: bytes, what: str) -> tuple[Any, ...]:
     try:
-        values = eth_abi.decode(types, data)
-        is_canonical = eth_abi.encode(types, values) == data
+        values = decode(types, data)
+        is_canonical = encode(types, values) == data
     except (DecodingError, EncodingError, UnicodeDecodeError) as error:
         raise EthereumFault(f"{what}: malformed ABI data: {error}") from error
     if not is_canonical:

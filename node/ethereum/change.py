@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 class Change:
-    """Wakes everybody who waits, once for each `notify`. Nobody is owed a change made before they asked: look, then wait.
+    """Wakes everybody who waits, once a `notify`. Nobody is owed a change made before they asked: look, then wait.
 
     For one event loop; `notify` may be called without anybody waiting.
     """

@@ -37,7 +37,7 @@ class _Answer(msgspec.Struct):
 
 
 class Endpoint:
-    """Every call is bounded in time, in size and in how many run at once. All methods used here may be repeated safely."""
+    """Every call is bounded in time, in size and in how many run at once. All methods asked may be repeated safely."""
 
     def __init__(
         self, url: str, *, timeout_ms: int = 10_000, max_concurrent: int = 16, max_answer_bytes: int = 32 << 20

@@ -6,7 +6,7 @@ import msgspec
 
 
 class EthereumFault(Exception):
-    """An outside fault: no answer, a late or malformed one, or one that contradicts another. It passes; its owner retries."""
+    """An outside fault: no answer, a late or malformed one, one that contradicts another. Its owner tries again."""
 
 
 class RpcError(EthereumFault):

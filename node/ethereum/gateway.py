@@ -2,7 +2,7 @@
 
 One `Transport` is one endpoint now; several, with a quorum, are a `Transport` too. What an endpoint answers is decoded
 strictly but otherwise believed. Before the first use, and again after every fault, the chain id and the presence of the
-contract are looked at again, so that an endpoint that comes back as another chain is noticed before anything is decided.
+contract are checked, so that an endpoint that comes back as another chain is noticed before anything is decided.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from chain.params import Domain
 from chain.primitives import ADDRESS_SIZE, HASH_SIZE, MAX_ASSETS, MAX_U64, MAX_U256, Address, Hash, Signature
 from node.ethereum.abi import encode_topic, load_abi
 from node.ethereum.endpoint import Transport
-from node.ethereum.faults import ContractError, EthereumFault, Reverted, RpcError, WrongDeployment
+from node.ethereum.faults import EthereumFault, Reverted, RpcError, WrongDeployment
 from node.ethereum.l1 import (
     MAX_WEI_PER_GAS,
     CommittedEvent,
-    DepositEvent,
     Deployment,
+    DepositEvent,
     Head,
     L1Block,
     ListedAsset,
@@ -37,6 +37,22 @@ _METHOD_NOT_FOUND: Final = -32601
 _EXECUTION_REVERTED: Final = 3
 MAX_LOGS: Final = 50_000
 """In one answer; more is an endpoint that ignores the filter."""
+
+_CONSTANTS: Final = (
+    "ledgerChainId",
+    "domainSeparator",
+    "operator",
+    "coldKey",
+    "listingKey",
+    "nativeAsset",
+    "challengePeriod",
+    "answerPeriod",
+    "followUp",
+    "minInterval",
+    "maxSilence",
+    "listingDelay",
+    "deployedAt",
+)
 
 _SEND_WORDS: Final = (
     # geth, reth and anvil; Erigon; Nethermind; Besu: each has words of its own, and the codes say even less.
@@ -73,7 +89,7 @@ class Gateway:
     async def close(self) -> None:
         await self._transport.close()
 
-    # ------------------------------------------------------------------------------------------------ what is served
+    # -------------------------------------------------------------------------------------------------- what is served
 
     async def verify(self) -> None:
         """Raises `WrongDeployment` for, in this order: another chain id, no code at the contract's address."""
@@ -111,11 +127,8 @@ class Gateway:
         return deployment
 
     async def get_deployment(self) -> Deployment:
-        """Raises `WrongDeployment` if the contract is none of ours: no such functions, or for another chain or address."""
-        try:
-            values = await self._read_constants()
-        except Reverted as error:
-            raise WrongDeployment("wrong_contract", f"the contract answers {error}") from error
+        """Raises `WrongDeployment` if the contract is none of ours: no such functions, or made for another chain."""
+        values = await self._read_constants()
         if values["ledgerChainId"] != self.domain.chain_id or values["domainSeparator"] != self.domain.separator:
             raise WrongDeployment("wrong_contract", f"its ledger chain id is {values['ledgerChainId']}")
         return Deployment(
@@ -137,14 +150,10 @@ class Gateway:
         )
 
     async def _read_constants(self) -> dict[str, Any]:
-        names = (
-            "ledgerChainId domainSeparator operator coldKey listingKey nativeAsset challengePeriod answerPeriod followUp "
-            "minInterval maxSilence listingDelay deployedAt"
-        ).split()
-        results = await asyncio.gather(*[self._view("latest", name) for name in names])
-        return {name: result[0] for name, result in zip(names, results, strict=True)}
+        results = await asyncio.gather(*[self._view("latest", name) for name in _CONSTANTS])
+        return {name: result[0] for name, result in zip(_CONSTANTS, results, strict=True)}
 
-    # --------------------------------------------------------------------------------------------------------- blocks
+    # ---------------------------------------------------------------------------------------------------------- blocks
 
     async def get_block(self, at: int | str) -> L1Block:
         """By number or tag. A block that is not there is an `EthereumFault`."""
@@ -269,7 +278,7 @@ class Gateway:
             decoded.append((log, self._abi.decode_event(event, log_topics, decode_data(log.get("data")))))
         return decoded
 
-    # ---------------------------------------------------------------------------------------------------------- sending
+    # --------------------------------------------------------------------------------------------------------- sending
 
     async def get_nonce(self, account: Address, at: int) -> int:
         """Transactions of `account` mined up to and with block `at`."""
@@ -315,11 +324,37 @@ class Gateway:
 
     # ------------------------------------------------------------------------------------------------------- questions
 
+    # ---------------------------------------------------------------------------------------------------------- tokens
+
+    async def get_token(self, asset: Address) -> tuple[str | None, int | None]:
+        """(symbol, decimals) as the ERC-20 says; None for what it does not say, or not in the standard's form."""
+        abi = load_abi("TestToken")
+        answers: list[Any] = []
+        for function in ("symbol", "decimals"):
+            call = {"to": _to_hex(asset), "data": _to_hex(abi.encode_call(function))}
+            try:
+                data = decode_data(await self._ask_contract("eth_call", [call, "latest"]))
+                answers.append(abi.decode_result(function, data)[0])
+            except (Reverted, EthereumFault) as problem:
+                if isinstance(problem, EthereumFault) and not isinstance(problem, RpcError) and not data:
+                    raise
+                answers.append(None)
+        return answers[0], answers[1]
+
     async def _view(self, at: int | str, function: str, *arguments: Any) -> tuple[Any, ...]:
-        """A read of the contract as it stood at a block. Raises `Reverted`, besides the usual."""
+        """A read of the contract as it stood at a block. None of the functions read here ever refuses."""
         call = {"to": _to_hex(self.settlement), "data": _to_hex(self._abi.encode_call(function, *arguments))}
-        data = decode_data(await self._ask_contract("eth_call", [call, _encode_tag(at)]))
-        return self._abi.decode_result(function, data)
+        problem = "nothing"
+        try:
+            data = decode_data(await self._ask_contract("eth_call", [call, _encode_tag(at)]))
+            if data:
+                return self._abi.decode_result(function, data)
+        except Reverted as error:
+            problem = str(error)
+        if at == "latest":
+            raise WrongDeployment("wrong_contract", f"the contract answers {function} with {problem}")
+        # A block from before the contract, or one that a reorganisation replaced between two questions.
+        raise EthereumFault(f"{function} at block {at}: the contract answers {problem}")
 
     async def _ask_contract(self, method: str, params: Sequence[Any]) -> Any:
         try:
@@ -341,7 +376,7 @@ class Gateway:
             raise
 
 
-# ------------------------------------------------------------------------------------------------- the endpoint's words
+# ------------------------------------------------------------------------------------------------ the endpoint's words
 
 
 def classify_send_refusal(message: str) -> SendOutcome:
@@ -409,7 +444,8 @@ def _make_tuple(commitment: Commitment) -> tuple[Any, ...]:
 
 
 def _make_commitment(values: tuple[Any, ...]) -> Commitment:
-    return Commitment(*values[:-1], assets=tuple([AssetCommitment(*line) for line in values[-1]]))
+    *others, lines = values
+    return Commitment(*others, tuple([AssetCommitment(*line) for line in lines]))
 
 
 def _encode_tag(at: int | str) -> str:

@@ -1,8 +1,8 @@
 """ethereum.sqlite: what the committer must not forget, on disk before it acts on it.
 
 Seals, signed transactions and inclusions of commitments, and how far the watcher has come. Every write is durable when
-it returns (WAL, synchronous=FULL). All of it can be lost without harm: seals are in the journal, inclusions on the chain.
-What is gone then is the record of attempts, and the fees of a transaction still in flight.
+it returns (WAL, synchronous=FULL). All of it can be lost without harm: seals are in the journal, inclusions on chain. What is
+gone then is the record of attempts, and the fees of a transaction still in flight.
 
 Writers may be on any thread; readers have a connection of their own, and do not wait for a write.
 """
@@ -92,8 +92,9 @@ class EthereumStore:
     # ----------------------------------------------------------------------------------------------------------- seals
 
     def put_seal(self, seal: Seal) -> None:
-        """Keeps the first one of an epoch."""
+        """In the place of one of the same epoch that was found on chain."""
         with self._write() as cursor:
+            cursor.execute("DELETE FROM seal WHERE epoch = ?", (seal.epoch,))
             _insert_seal(cursor, seal)
 
     def get_seal(self, epoch: int) -> Seal | None:
@@ -178,10 +179,12 @@ class EthereumStore:
         row = self._read_one(f"SELECT {_INCLUSION_COLUMNS} FROM inclusion ORDER BY epoch DESC LIMIT 1")
         return None if row is None else Inclusion(*row)
 
-    def get_diverged_epoch(self) -> int | None:
-        """The first epoch of which another commitment was included than the one sealed here."""
+    def get_diverged_epoch(self, after: int) -> int | None:
+        """The first epoch above `after` of which another commitment was included than the one sealed here."""
         row = self._read_one(
-            "SELECT min(inclusion.epoch) FROM inclusion JOIN seal USING (epoch) WHERE inclusion.digest != seal.digest"
+            "SELECT min(inclusion.epoch) FROM inclusion JOIN seal USING (epoch) "
+            "WHERE inclusion.epoch > ? AND inclusion.digest != seal.digest",
+            (after,),
         )
         return None if row is None else row[0]
 
@@ -194,7 +197,7 @@ class EthereumStore:
         return 0 if row is None else row[0]
 
     def reopen(self, first_epoch: int) -> None:
-        """A reorganisation took the inclusions from this epoch on: they are open again, and so are all their attempts."""
+        """A reorganisation took the inclusions from this epoch on: they and all their attempts are open again."""
         with self._write() as cursor:
             cursor.execute("DELETE FROM inclusion WHERE epoch >= ?", (first_epoch,))
             cursor.execute(
@@ -211,19 +214,23 @@ class EthereumStore:
         with self._write() as cursor:
             cursor.execute("UPDATE final_epoch SET epoch = ?", (epoch,))
 
-    # --------------------------------------------------------------------------------------------- the watcher's cursor
+    # -------------------------------------------------------------------------------------------- the watcher's cursor
 
     def get_cursor(self) -> tuple[int, Hash] | None:
         """(number, hash) of the L1 block up to which everything is in the ledger."""
         row = self._read_one("SELECT l1_block, l1_block_hash FROM cursor")
         return None if row is None else (row[0], row[1])
 
+    def forget_cursor(self) -> None:
+        with self._write() as cursor:
+            cursor.execute("DELETE FROM cursor")
+
     def set_cursor(self, l1_block: int, l1_block_hash: Hash) -> None:
         with self._write() as cursor:
             cursor.execute("DELETE FROM cursor")
             cursor.execute("INSERT INTO cursor VALUES (?, ?)", (l1_block, l1_block_hash))
 
-    # -------------------------------------------------------------------------------------------------------------- SQL
+    # ------------------------------------------------------------------------------------------------------------- SQL
 
     def _check(self, path: Path, l1_chain_id: int, settlement: Address) -> None:
         version = self._writer.execute("PRAGMA user_version").fetchone()[0]

@@ -1,4 +1,4 @@
-"""What is known of a commitment on its way to Ethereum: its seal, the attempts to send it, and where it was included."""
+"""What is known of a commitment on its way to Ethereum: its seal, the attempts to send it, its inclusion."""
 
 from enum import StrEnum
 

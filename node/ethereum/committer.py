@@ -1,0 +1,477 @@
+"""The committer: brings every sealed commitment onto Ethereum, in order, exactly once, and knows where each one is.
+
+`node.ethereum.decision` decides; this loop looks, acts, and writes down before it acts. If the process dies:
+- before a signed transaction is in the store: it was never sent; another one is signed after the restart;
+- after that, sent or not: the same bytes are sent again, or found to be mined;
+- after it was mined: the commitment is found in the contract's logs and adopted, as anybody else's would be.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import structlog
+from eth_account.signers.local import LocalAccount
+
+from chain.commitment import NO_COMMITMENT, Commitment, hash_commitment
+from chain.errors import BrokenInvariant
+from chain.primitives import Hash, Signature
+from node.ethereum.change import Change
+from node.ethereum.decision import (
+    DAY_MS,
+    ORDINARY,
+    Account,
+    Action,
+    Adopt,
+    CommitterSettings,
+    LookAtAccount,
+    Observations,
+    Reopen,
+    Send,
+    Settle,
+    Sign,
+    Simulate,
+    Simulation,
+    Situation,
+    State,
+    Waiting,
+    decide,
+)
+from node.ethereum.faults import EthereumFault, Reverted, RpcError, WrongDeployment
+from node.ethereum.gateway import Gateway
+from node.ethereum.l1 import CommittedEvent, Deployment, L1Block, SendOutcome, SendResult
+from node.ethereum.store import EthereumStore
+from node.ethereum.submission import Attempt, EpochState, EpochStatus, Inclusion, Seal
+
+_MAX_ROUNDS: Final = 16
+"""Of look and decide in one tick: a chain that changes under our eyes more often is read again at the next."""
+_MAX_PAUSE_MS: Final = 30_000
+
+_log = structlog.get_logger("node.ethereum.committer")
+
+
+class Committer:
+    """One for one contract and one account, whose nonces are its alone. Methods belong to one event loop.
+
+    `run` ends only by cancellation, or by what must stop the node: `BrokenInvariant`, `sqlite3.Error`.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        store: EthereumStore,
+        account: LocalAccount,
+        deployment: Deployment,
+        settings: CommitterSettings,
+        clock: Callable[[], int],
+    ) -> None:
+        """`clock`: milliseconds since 1970."""
+        self.change = Change()
+        """Notified when the state of an epoch, `mined_epoch`, `final_epoch` or the situation changes."""
+        self._gateway = gateway
+        self._store = store
+        self._account = account
+        self._address = bytes.fromhex(account.address[2:])
+        self._deployment = deployment
+        self._settings = settings
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._situation = Situation.STARTING
+        self._detail = ""
+        self._since = clock()
+        self._faults = 0
+        self._final_epoch = store.get_final_epoch()
+        self._broadcasts: dict[Hash, tuple[int, SendResult]] = {}
+        self._seen: Observations | None = None
+        self._seen_with: Inclusion | None = None
+        """The newest inclusion known when that was seen."""
+        self._final_block: L1Block | None = None
+        self._agreed_epoch = 0
+        """Up to here, what is included is what was sealed here."""
+        self._settled_inclusion: Inclusion | None = None
+        """The newest inclusion, once it was seen in a final block: need not be looked at again."""
+        self._load()
+
+    # ------------------------------------------------------------------------------------------------------ for others
+
+    @property
+    def mined_epoch(self) -> int:
+        """The last epoch included, as of the newest L1 block; 0 if there is none. A reorganisation can lower it."""
+        return 0 if self._inclusion is None else self._inclusion.epoch
+
+    @property
+    def final_epoch(self) -> int:
+        """The last epoch that can not be questioned any more, as of the newest final L1 block; 0 if there is none."""
+        return self._final_epoch
+
+    async def submit(self, commitment: Commitment, signature: Signature) -> None:
+        """Takes a commitment over. Durable when it returns. The same again changes nothing.
+
+        If another one of its epoch is on chain already, the situation becomes `diverged`. Raises `BrokenInvariant` if
+        another one of its epoch was submitted before: the operator signs one.
+        """
+        digest = hash_commitment(commitment, self._gateway.domain)
+        known = self._store.get_seal(commitment.epoch)
+        if known is not None and known.digest == digest:
+            return
+        if known is not None and self._store.get_inclusion(commitment.epoch) is None:
+            raise BrokenInvariant(f"two commitments of epoch {commitment.epoch} were sealed")
+        seal = Seal(commitment, signature, digest, sealed_at=self._clock())
+        await asyncio.to_thread(self._store.put_seal, seal)
+        self._agreed_epoch = min(self._agreed_epoch, commitment.epoch - 1)
+        self._load()
+        self.change.notify()
+        self._wake.set()
+
+    def get_epoch(self, epoch: int) -> EpochStatus | None:
+        """None if it is neither sealed nor included."""
+        seal = self._store.get_seal(epoch)
+        if seal is None:
+            return None
+        inclusion = self._store.get_inclusion(epoch)
+        attempts = self._store.get_attempts(epoch)
+        if inclusion is None:
+            state, confirmations = EpochState.SENT if attempts else EpochState.SEALED, 0
+        else:
+            state = EpochState.FINAL if epoch <= self._final_epoch else EpochState.MINED
+            newest = inclusion.l1_block if self._seen is None else self._seen.latest.number
+            confirmations = max(1, newest - inclusion.l1_block + 1)
+        return EpochStatus(
+            epoch=epoch,
+            state=state,
+            digest=seal.digest,
+            sealed_at=seal.sealed_at,
+            attempts=attempts,
+            inclusion=inclusion,
+            confirmations=confirmations,
+            final_at=None if inclusion is None else inclusion.included_at + self._deployment.challenge_period,
+            is_ours=inclusion is not None and any(a.hash == inclusion.l1_transaction for a in attempts),
+        )
+
+    def get_commitment(self, epoch: int) -> Seal | None:
+        """As it was submitted or, if it never was, as it was found on chain."""
+        return self._store.get_seal(epoch)
+
+    def status(self) -> dict[str, Any]:
+        """For health, metrics and pages. Times in milliseconds, amounts in wei."""
+        waiting = None if self._waiting_seal is None else self._waiting_seal.sealed_at
+        latest = None if self._seen is None else self._seen.latest
+        account = None if self._seen is None else self._seen.account
+        return {
+            "state": str(self._situation),
+            "is_ok": self._situation in ORDINARY,
+            "since": self._since,
+            "detail": self._detail,
+            "account": self._account.address,
+            "balance": None if account is None else account.balance,
+            "sealed_epoch": self._newest_sealed,
+            "mined_epoch": self.mined_epoch,
+            "final_epoch": self._final_epoch,
+            "lag_epochs": max(0, self._newest_sealed - self.mined_epoch),
+            "lag_ms": 0 if waiting is None else max(0, self._clock() - waiting),
+            "attempts": len(self._attempts),
+            "l1_block": None if latest is None else latest.number,
+            "l1_timestamp": None if latest is None else latest.timestamp * 1000,
+            "base_fee": None if latest is None else latest.base_fee,
+        }
+
+    # -------------------------------------------------------------------------------------------------------- the loop
+
+    async def run(self) -> None:
+        while True:
+            self._wake.clear()
+            await self.tick()
+            pause_ms = min(self._settings.poll_interval_ms << min(self._faults, 16), _MAX_PAUSE_MS)
+            pause_ms = max(pause_ms, self._settings.poll_interval_ms)
+            try:
+                await asyncio.wait_for(self._wake.wait(), pause_ms / 1000)
+            except TimeoutError:
+                continue
+
+    async def tick(self) -> None:
+        """One look, and all that follows from it. Outside faults become the situation; the next tick tries again."""
+        try:
+            await self._step()
+        except EthereumFault as fault:
+            self._faults += 1
+            self._enter(Situation.L1_UNREACHABLE, str(fault))
+        except WrongDeployment as error:
+            self._faults += 1
+            self._enter(Situation(error.code), str(error))
+        else:
+            self._faults = 0
+
+    async def _step(self) -> None:
+        seen = await self._look()
+        for _ in range(_MAX_ROUNDS):
+            decision = decide(self._remember(), seen)
+            if decision.is_final or decision.situation is Situation.ADOPTING:
+                self._enter(decision.situation, decision.detail)
+            for action in decision.actions:
+                seen = await self._perform(action, seen)
+            is_new_block = self._seen is None or self._seen.latest.hash != seen.latest.hash
+            self._seen, self._seen_with = seen, self._inclusion
+            if decision.is_final:
+                if decision.actions:  # something was sent: what the endpoint said to it names the situation
+                    after = decide(self._remember(), seen)
+                    if after.is_final and not after.actions:
+                        self._enter(after.situation, after.detail)
+                if is_new_block or self._final_block is None:
+                    await self._advance_final_epoch(seen.latest)
+                return
+        raise EthereumFault(f"the chain changed {_MAX_ROUNDS} times while it was read")
+
+    async def _perform(self, action: Action, seen: Observations) -> Observations:
+        """Returns what is seen after it."""
+        match action:
+            case LookAtAccount():
+                return msgspec.structs.replace(seen, account=await self._look_at_account(seen.latest))
+            case Simulate(epoch):
+                return msgspec.structs.replace(seen, simulation=await self._simulate(epoch))
+            case Reopen(first_epoch):
+                _log.warning("commitments_reopened", first_epoch=first_epoch, mined_epoch=self.mined_epoch)
+                await asyncio.to_thread(self._store.reopen, first_epoch)
+                self._broadcasts.clear()
+                self._load()
+                self.change.notify()
+                return await self._look()
+            case Adopt():
+                await self._adopt(action, seen.latest)
+                return await self._look()
+            case Settle(attempt, outcome, gas_used, price):
+                _log.info("attempt_settled", epoch=attempt.epoch, attempt=attempt.number, outcome=str(outcome))
+                await asyncio.to_thread(
+                    self._store.settle_attempt, attempt.hash, outcome, gas_used, price, self._clock()
+                )
+                self._load()
+                return seen
+            case Sign():
+                attempt = self._sign(action, seen.latest)
+                await asyncio.to_thread(self._store.add_attempt, attempt)
+                # If we die here, the restart sends these bytes.
+                self._load()
+                await self._send(attempt)
+                self.change.notify()
+                return seen
+            case Send(attempt):
+                await self._send(attempt)
+                return seen
+
+    # --------------------------------------------------------------------------------------------------------- looking
+
+    async def _look(self) -> Observations:
+        """While the newest block is the same, nothing is asked again: the account, and the simulation, are as of it."""
+        now_ms = self._clock()
+        await self._gateway.verify()
+        latest = await self._gateway.get_block("latest")
+        if (
+            self._seen is not None
+            and self._seen.latest.hash == latest.hash
+            and self._seen_with == self._inclusion
+            and self._seen.head.epoch == self.mined_epoch
+        ):
+            return msgspec.structs.replace(self._seen, now_ms=now_ms)
+        return Observations(
+            now_ms=now_ms,
+            latest=latest,
+            head=await self._gateway.get_head(latest.number),
+            inclusion_block_hash=await self._look_at_inclusion(latest),
+        )
+
+    async def _look_at_inclusion(self, latest: L1Block) -> Hash | None:
+        """Empty if there is no such block now."""
+        inclusion = self._inclusion
+        if inclusion is None or inclusion == self._settled_inclusion:
+            return None if inclusion is None else inclusion.l1_block_hash
+        block = await self._gateway.find_block(inclusion.l1_block)
+        if block is None or latest.number < inclusion.l1_block:
+            return b""
+        return block.hash
+
+    async def _look_at_account(self, latest: L1Block) -> Account:
+        gateway, address = self._gateway, self._address
+        final = await gateway.get_final_block(latest, self._settings.confirmations)
+        nonce, final_nonce, balance, tip = await asyncio.gather(
+            gateway.get_nonce(address, latest.number),
+            gateway.get_nonce(address, final.number),
+            gateway.get_balance(address, latest.number),
+            gateway.get_suggested_tip(),
+        )
+        receipts = {}
+        for attempt in self._open_attempts:
+            if attempt.nonce < nonce:
+                receipt = await gateway.get_receipt(attempt.hash)
+                if receipt is not None:
+                    receipts[attempt.hash] = receipt
+        return Account(nonce, final_nonce, balance, tip, receipts)
+
+    async def _simulate(self, epoch: int) -> Simulation:
+        try:
+            return Simulation(gas=await self._gateway.estimate_commit_gas(self._address, self._encode_commit(epoch)))
+        except Reverted as reverted:
+            return Simulation(error=reverted.error)
+        except RpcError as error:
+            return Simulation(problem=str(error))
+
+    async def _advance_final_epoch(self, latest: L1Block) -> None:
+        final = await self._gateway.get_final_block(latest, self._settings.confirmations)
+        if final.timestamp <= self._deployment.deployed_at or (
+            self._final_block is not None and final.number <= self._final_block.number
+        ):
+            return
+        # The pointer in the contract is moved by whoever claims; for us a window that is over is as good.
+        pointer = (await self._gateway.get_head(final.number)).final_epoch
+        over = self._store.find_final_epoch(final.timestamp - self._deployment.challenge_period, final.number)
+        self._final_block = final
+        if self._inclusion is not None and self._inclusion.l1_block <= final.number:
+            self._settled_inclusion = self._inclusion
+        if max(pointer, over) > self._final_epoch:
+            self._final_epoch = max(pointer, over)
+            await asyncio.to_thread(self._store.set_final_epoch, self._final_epoch)
+            _log.info("epoch_final", epoch=self._final_epoch)
+            self.change.notify()
+
+    # ---------------------------------------------------------------------------------------------------------- acting
+
+    async def _adopt(self, action: Adopt, latest: L1Block) -> None:
+        """Reads the `Committed` logs, from the last inclusion known, in bounded pieces, each kept as it comes."""
+        low = (
+            await self._gateway.find_block_at(self._deployment.deployed_at, 0, latest.number)
+            if self._inclusion is None
+            else self._inclusion.l1_block
+        )
+        expected = action.first_epoch
+        while expected <= action.last_epoch and low <= latest.number:
+            high = min(low + self._settings.log_range - 1, latest.number)
+            for event in await self._gateway.get_committed_events(low, high):
+                if event.commitment.epoch > expected:
+                    raise EthereumFault(f"the endpoint's logs lack the commitment of epoch {expected}")
+                if event.commitment.epoch == expected:
+                    await self._adopt_event(event)
+                    expected += 1
+            low = high + 1
+        if expected <= action.last_epoch:
+            raise EthereumFault(f"the endpoint's logs lack the commitment of epoch {expected}")
+
+    async def _adopt_event(self, event: CommittedEvent) -> None:
+        receipt = await self._gateway.get_receipt(event.l1_transaction)
+        if receipt is None or receipt.l1_block_hash != event.l1_block_hash:
+            raise EthereumFault(f"the endpoint has no receipt of 0x{event.l1_transaction.hex()}, but its logs")
+        inclusion = Inclusion(
+            epoch=event.commitment.epoch,
+            digest=event.digest,
+            included_at=event.included_at,
+            l1_transaction=event.l1_transaction,
+            l1_block=event.l1_block,
+            l1_block_hash=event.l1_block_hash,
+            gas_used=receipt.gas_used,
+            effective_gas_price=receipt.effective_gas_price,
+        )
+        seal = Seal(event.commitment, event.signature, event.digest, sealed_at=event.included_at * 1000)
+        await asyncio.to_thread(self._store.put_inclusion, inclusion, seal, self._clock())
+        self._load()
+        _log.info(
+            "commitment_included",
+            epoch=inclusion.epoch,
+            l1_block=inclusion.l1_block,
+            l1_transaction="0x" + inclusion.l1_transaction.hex(),
+            gas_used=inclusion.gas_used,
+        )
+        self.change.notify()
+
+    def _sign(self, action: Sign, latest: L1Block) -> Attempt:
+        signed = self._account.sign_transaction(
+            {
+                "type": 2,
+                "chainId": self._gateway.l1_chain_id,
+                "nonce": action.nonce,
+                "gas": action.gas_limit,
+                "maxFeePerGas": action.fees.max_fee,
+                "maxPriorityFeePerGas": action.fees.priority_fee,
+                "to": self._gateway.settlement,
+                "value": 0,
+                "data": self._encode_commit(action.epoch),
+            }
+        )
+        return Attempt(
+            epoch=action.epoch,
+            number=action.number,
+            hash=bytes(signed.hash),
+            nonce=action.nonce,
+            gas_limit=action.gas_limit,
+            fees=action.fees,
+            raw=bytes(signed.raw_transaction),
+            sent_at=self._clock(),
+            l1_block=latest.number,
+        )
+
+    async def _send(self, attempt: Attempt) -> None:
+        result = await self._gateway.send(attempt.raw)
+        self._broadcasts[attempt.hash] = (self._clock(), result)
+        log = _log.info if result.outcome in _GOOD_OUTCOMES else _log.warning
+        log(
+            "commitment_sent",
+            epoch=attempt.epoch,
+            attempt=attempt.number,
+            l1_transaction="0x" + attempt.hash.hex(),
+            nonce=attempt.nonce,
+            max_fee=attempt.fees.max_fee,
+            outcome=str(result.outcome),
+            message=result.message,
+        )
+
+    def _encode_commit(self, epoch: int) -> bytes:
+        seal = self._store.get_seal(epoch)
+        previous = self._store.get_seal(epoch - 1)
+        if seal is None or (previous is None and epoch > 1):
+            raise BrokenInvariant(f"epoch {epoch} is to be sent, but it or the one before it is not in the store")
+        before = NO_COMMITMENT if previous is None else previous.commitment
+        return self._gateway.encode_commit(before, seal.commitment, seal.signature)
+
+    # ---------------------------------------------------------------------------------------------------------- memory
+
+    def _load(self) -> None:
+        """From the store, after everything that changes it."""
+        self._inclusion = self._store.get_newest_inclusion()
+        self._newest_sealed = self._store.get_newest_sealed_epoch()
+        self._agreed_epoch = min(self._agreed_epoch, self.mined_epoch)
+        self._diverged_epoch = self._store.get_diverged_epoch(self._agreed_epoch)
+        if self._diverged_epoch is None:
+            self._agreed_epoch = self.mined_epoch
+        self._open_attempts = self._store.get_open_attempts()
+        self._waiting_seal = self._store.get_seal(self.mined_epoch + 1)
+        self._attempts = self._store.get_attempts(self.mined_epoch + 1)
+        self._next_own_nonce = 0
+        if self._inclusion is not None:
+            for attempt in self._store.get_attempts(self._inclusion.epoch):
+                if attempt.hash == self._inclusion.l1_transaction:
+                    self._next_own_nonce = attempt.nonce + 1
+
+    def _remember(self) -> State:
+        waiting = None
+        if self._newest_sealed > self.mined_epoch:
+            cut_at = 0 if self._waiting_seal is None else self._waiting_seal.commitment.cut_at
+            waiting = Waiting(self.mined_epoch + 1, cut_at, self._attempts, self._waiting_seal is not None)
+        return State(
+            settings=self._settings,
+            inclusion=self._inclusion,
+            diverged_epoch=self._diverged_epoch,
+            waiting=waiting,
+            open_attempts=self._open_attempts,
+            next_own_nonce=self._next_own_nonce,
+            spent=0 if waiting is None else self._store.get_spent(self._clock() - DAY_MS),
+            last_broadcast=self._broadcasts,
+        )
+
+    def _enter(self, situation: Situation, detail: str) -> None:
+        self._detail = detail
+        if situation is self._situation:
+            return
+        log = _log.info if situation in ORDINARY else _log.error
+        log("committer_situation", situation=str(situation), detail=detail, before=str(self._situation))
+        self._situation, self._since = situation, self._clock()
+        self.change.notify()
+
+
+_GOOD_OUTCOMES: Final = (SendOutcome.ACCEPTED, SendOutcome.ALREADY_KNOWN, SendOutcome.NONCE_TOO_LOW)

@@ -1,0 +1,425 @@
+"""What the committer does next, decided from what it remembers and what it sees. Pure: no clock, no I/O, no memory.
+
+The promises, and where they are kept:
+- One commitment in flight: only the one after the contract's head is ever sent.
+- All attempts for it carry one nonce, the next free one of our account, so that at most one can be mined. Another nonce
+  is taken only when that one is used up and the commitment is still not included.
+- What is on chain is adopted, whoever sent it; what a reorganisation took back is open again.
+- A replacement raises both fees by at least an eighth, enough for every client's rule, and only once an L1 block has
+  passed without it. Nothing costs more per gas, or may cost more per day, than the settings say.
+- Whatever keeps a commitment from Ethereum has a name.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+import msgspec
+
+from chain.primitives import Hash
+from node.ethereum.faults import ContractError
+from node.ethereum.l1 import MAX_WEI_PER_GAS, Head, L1Block, SendOutcome, SendResult, TxReceipt
+from node.ethereum.submission import Attempt, AttemptOutcome, Fees, Inclusion
+
+DAY_MS: Final = 86_400_000
+
+
+class Situation(StrEnum):
+    """One word for where the committer is; the same in health, metrics and logs."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    """Everything sealed is included."""
+    ADOPTING = "adopting"
+    """Reading commitments from the chain."""
+    WAITING_FOR_L1_TIME = "waiting_for_l1_time"
+    """The newest L1 block is older than the cut, so the contract would call the cut a future one."""
+    IN_FLIGHT = "in_flight"
+
+    # What follows needs somebody's eyes.
+    FEE_CAP_REACHED = "fee_cap_reached"
+    OVER_BUDGET = "over_budget"
+    OUT_OF_FUNDS = "out_of_funds"
+    UNDERPRICED = "underpriced"
+    """The endpoint will not have our fee, and it is not yet time to raise it."""
+    REFUSED = "refused"
+    """The endpoint will not have the transaction, for a reason of its own."""
+    REVERTING = "reverting"
+    """The contract would refuse the commitment."""
+    HALTED = "halted"
+    """The contract has halted: it takes no commitments any more."""
+    SEAL_MISSING = "seal_missing"
+    """A later epoch is sealed, but the one that is next is not here."""
+    DIVERGED = "diverged"
+    """Another commitment than the one sealed here was included. Nothing that follows ours can be."""
+    L1_STALLED = "l1_stalled"
+    """There are no new L1 blocks."""
+    L1_UNREACHABLE = "l1_unreachable"
+    WRONG_CHAIN = "wrong_chain"
+    NO_CONTRACT = "no_contract"
+    WRONG_CONTRACT = "wrong_contract"
+
+
+ORDINARY: Final = frozenset(
+    (
+        Situation.STARTING,
+        Situation.IDLE,
+        Situation.ADOPTING,
+        Situation.WAITING_FOR_L1_TIME,
+        Situation.IN_FLIGHT,
+    )
+)
+"""Everything else is an alarm."""
+
+
+class CommitterSettings(msgspec.Struct, frozen=True):
+    confirmations: int | None = None
+    """L1 blocks, its own counted, after which an L1 block counts as final; None: what the chain calls finalized."""
+    poll_interval_ms: int = 4_000
+    rebroadcast_interval_ms: int = 12_000
+    bump_interval_ms: int = 48_000
+    stall_after_ms: int = 300_000
+    """The newest L1 block may be so old, by our clock, while a commitment is waiting."""
+    max_fee_wei: int = 200 * 10**9
+    """Per gas, never offered more."""
+    min_priority_fee_wei: int = 10**7
+    daily_budget_wei: int = 5 * 10**17
+    """What the transactions of any 24 hours may cost, the one in flight counted at its worst."""
+    log_range: int = 2_000
+    """L1 blocks that one query for logs covers; endpoints limit it."""
+
+    def __post_init__(self) -> None:
+        positive = (
+            "poll_interval_ms",
+            "rebroadcast_interval_ms",
+            "bump_interval_ms",
+            "stall_after_ms",
+            "max_fee_wei",
+            "min_priority_fee_wei",
+            "daily_budget_wei",
+            "log_range",
+        )
+        for name in positive:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be positive")
+        if self.confirmations is not None and self.confirmations < 1:
+            raise ValueError("confirmations must be positive")
+        if not self.min_priority_fee_wei <= self.max_fee_wei <= MAX_WEI_PER_GAS:
+            raise ValueError(f"max_fee_wei must be from min_priority_fee_wei to {MAX_WEI_PER_GAS}")
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """The commitment to be included next."""
+
+    epoch: int
+    cut_at: int
+    """Milliseconds."""
+    attempts: tuple[Attempt, ...]
+    """All for this epoch, in the order they were made."""
+    is_seal_here: bool = True
+
+
+class State(msgspec.Struct, frozen=True):
+    """What the committer remembers."""
+
+    settings: CommitterSettings
+    inclusion: Inclusion | None
+    """The newest one known."""
+    diverged_epoch: int | None
+    waiting: Waiting | None
+    open_attempts: tuple[Attempt, ...]
+    """Of all epochs: those of which it is not known what became of them."""
+    next_own_nonce: int
+    """One above that of our attempt which was included last; 0 if none was."""
+    spent: int
+    """Wei that attempts settled in the last 24 hours have cost."""
+    last_broadcast: Mapping[Hash, tuple[int, SendResult]]
+    """Attempt → when it was last sent (ms), and what the endpoint said. Not kept over a restart: all is due then."""
+
+    @property
+    def included_epoch(self) -> int:
+        return 0 if self.inclusion is None else self.inclusion.epoch
+
+
+class Account(msgspec.Struct, frozen=True):
+    """Our account, as of the newest L1 block."""
+
+    nonce: int
+    final_nonce: int
+    """As of the newest final L1 block."""
+    balance: int
+    suggested_tip: int
+    receipts: Mapping[Hash, TxReceipt]
+    """Of those open attempts whose nonce is used up, as far as there are any."""
+
+
+class Simulation(msgspec.Struct, frozen=True):
+    """What the client says to the commitment, were it sent now: gas, or the contract's no, or the client's own."""
+
+    gas: int = 0
+    error: ContractError | None = None
+    problem: str = ""
+
+
+class Observations(msgspec.Struct, frozen=True):
+    """One look at Ethereum, as of its newest block."""
+
+    now_ms: int
+    latest: L1Block
+    head: Head
+    inclusion_block_hash: Hash | None
+    """Hash of the block that now has the number of the newest known inclusion's; None if there is none."""
+    account: Account | None = None
+    """None if nobody asked yet: looked at only when something waits or is open."""
+    simulation: Simulation | None = None
+    """None if nobody asked yet."""
+
+
+# ------------------------------------------------------------------------------------------------------------- actions
+
+
+class Reopen(msgspec.Struct, frozen=True):
+    """Forget the inclusions from this epoch on."""
+
+    first_epoch: int
+
+
+class Adopt(msgspec.Struct, frozen=True):
+    """Read from the chain's logs the commitments from this epoch on, up to the contract's head."""
+
+    first_epoch: int
+    last_epoch: int
+
+
+class LookAtAccount(msgspec.Struct, frozen=True):
+    """Observe the account, then decide again."""
+
+
+class Simulate(msgspec.Struct, frozen=True):
+    """Ask the client what the commitment would cost, then decide again."""
+
+    epoch: int
+
+
+class Settle(msgspec.Struct, frozen=True):
+    """Note what became of an attempt."""
+
+    attempt: Attempt
+    outcome: AttemptOutcome
+    gas_used: int
+    effective_gas_price: int
+
+
+class Sign(msgspec.Struct, frozen=True):
+    """Sign a transaction, write it down, then send it."""
+
+    epoch: int
+    number: int
+    nonce: int
+    gas_limit: int
+    fees: Fees
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Send the same bytes again."""
+
+    attempt: Attempt
+
+
+Action: TypeAlias = Reopen | Adopt | LookAtAccount | Simulate | Settle | Sign | Send
+
+
+class Decision(msgspec.Struct, frozen=True):
+    situation: Situation
+    detail: str = ""
+    actions: tuple[Action, ...] = ()
+    is_final: bool = True
+    """False: look again once the actions are done, and decide anew."""
+
+
+# ------------------------------------------------------------------------------------------------------------ deciding
+
+
+def decide(state: State, seen: Observations) -> Decision:
+    # What the chain shows comes first: nothing else is decided while the inclusions known here are not those up there.
+    if seen.head.epoch < state.included_epoch:
+        return _look_again(Situation.ADOPTING, "a reorganisation", Reopen(seen.head.epoch + 1))
+    if state.inclusion is not None and seen.inclusion_block_hash != state.inclusion.l1_block_hash:
+        return _look_again(Situation.ADOPTING, "a reorganisation", Reopen(state.included_epoch))
+    if seen.head.epoch > state.included_epoch:
+        return _look_again(
+            Situation.ADOPTING,
+            f"epochs {state.included_epoch + 1} to {seen.head.epoch}",
+            Adopt(state.included_epoch + 1, seen.head.epoch),
+        )
+    if seen.account is None and (state.waiting is not None or state.open_attempts):
+        return _look_again(Situation.IN_FLIGHT, "", LookAtAccount())
+    settled = tuple(_settle_attempts(state, seen))
+    if settled:
+        return _look_again(Situation.IN_FLIGHT, "", *settled)
+
+    if state.diverged_epoch is not None:
+        return Decision(Situation.DIVERGED, f"another commitment of epoch {state.diverged_epoch} was included")
+    if state.waiting is None or seen.account is None:
+        return Decision(Situation.IDLE)
+    if not state.waiting.is_seal_here:
+        return Decision(Situation.SEAL_MISSING, f"epoch {state.waiting.epoch} is next")
+    return _name_stall(state, seen, _decide_waiting(state, state.waiting, seen, seen.account))
+
+
+def _decide_waiting(state: State, waiting: Waiting, seen: Observations, account: Account) -> Decision:
+    if seen.latest.timestamp * 1000 < waiting.cut_at:
+        return Decision(
+            Situation.WAITING_FOR_L1_TIME,
+            f"epoch {waiting.epoch} was cut at {waiting.cut_at} ms, L1 is at {seen.latest.timestamp} s",
+        )
+    nonce = max(account.nonce, state.next_own_nonce)
+    live = [attempt for attempt in waiting.attempts if attempt.nonce == nonce and attempt.outcome is None]
+    if not live:
+        return _decide_attempt(state, waiting, seen, account, nonce, None)
+    newest = live[-1]
+    is_passed_over = seen.latest.number > newest.l1_block
+    if is_passed_over and _is_due(seen.now_ms, newest.sent_at, state.settings.bump_interval_ms):
+        return _decide_attempt(state, waiting, seen, account, nonce, newest)
+    return _hold(state, seen, newest, _describe_flight(state, newest))
+
+
+def _decide_attempt(
+    state: State, waiting: Waiting, seen: Observations, account: Account, nonce: int, live: Attempt | None
+) -> Decision:
+    """A new attempt: the first one with its nonce, or a dearer one in the place of `live`."""
+    settings = state.settings
+    floor = _find_dearest([attempt for attempt in state.open_attempts if attempt.nonce == nonce])
+    fees = compute_fees(seen.latest.base_fee, account.suggested_tip, floor, settings)
+    if fees is None or fees.max_fee < seen.latest.base_fee:
+        offered = 0 if floor is None else floor.max_fee
+        problem = (
+            f"the base fee is {seen.latest.base_fee} wei, the last offer {offered}, the cap {settings.max_fee_wei}"
+        )
+        return _hold(state, seen, live, Decision(Situation.FEE_CAP_REACHED, problem))
+    simulation = seen.simulation
+    if simulation is None:
+        return _look_again(Situation.IN_FLIGHT, "", Simulate(waiting.epoch))
+    if simulation.error is not None:
+        # Not even `live` is sent again: mined, it would cost its gas for nothing.
+        is_halted = simulation.error.name == "Halted"
+        return Decision(Situation.HALTED if is_halted else Situation.REVERTING, str(simulation.error))
+    if simulation.problem:
+        return _hold(state, seen, live, Decision(Situation.REFUSED, simulation.problem))
+
+    gas_limit = compute_gas_limit(simulation.gas)
+    most_cost = gas_limit * fees.max_fee
+    if state.spent + most_cost > settings.daily_budget_wei:
+        problem = f"{state.spent} wei spent in 24 hours, {most_cost} wanted, {settings.daily_budget_wei} allowed"
+        return _hold(state, seen, live, Decision(Situation.OVER_BUDGET, problem))
+    if account.balance < most_cost:
+        problem = f"the balance is {account.balance} wei, {most_cost} are needed"
+        return _hold(state, seen, live, Decision(Situation.OUT_OF_FUNDS, problem))
+    number = 1 + len(waiting.attempts)
+    return Decision(
+        Situation.IN_FLIGHT,
+        f"epoch {waiting.epoch}, attempt {number}",
+        (Sign(waiting.epoch, number, nonce, gas_limit, fees),),
+    )
+
+
+def _settle_attempts(state: State, seen: Observations) -> list[Settle]:
+    """What became of the attempts whose nonce is used up: their receipt says it; without one, another transaction used
+    the nonce, which is certain only once that is final."""
+    account = seen.account
+    if account is None:
+        return []
+    settled = []
+    for attempt in state.open_attempts:
+        receipt = account.receipts.get(attempt.hash)
+        if receipt is not None and not receipt.is_success:
+            settled.append(Settle(attempt, AttemptOutcome.REVERTED, receipt.gas_used, receipt.effective_gas_price))
+        elif receipt is not None and attempt.epoch <= state.included_epoch:
+            settled.append(Settle(attempt, AttemptOutcome.INCLUDED, receipt.gas_used, receipt.effective_gas_price))
+        elif receipt is None and attempt.nonce < account.final_nonce:
+            settled.append(Settle(attempt, AttemptOutcome.REPLACED, 0, 0))
+    return settled
+
+
+def _hold(state: State, seen: Observations, live: Attempt | None, decision: Decision) -> Decision:
+    """No new attempt; the one that is out, if any, is sent again when it is time."""
+    if live is None:
+        return decision
+    broadcast = state.last_broadcast.get(live.hash)
+    if broadcast is not None and not _is_due(seen.now_ms, broadcast[0], state.settings.rebroadcast_interval_ms):
+        return decision
+    return msgspec.structs.replace(decision, actions=(*decision.actions, Send(live)))
+
+
+def _describe_flight(state: State, attempt: Attempt) -> Decision:
+    broadcast = state.last_broadcast.get(attempt.hash)
+    situation = Situation.IN_FLIGHT
+    detail = f"epoch {attempt.epoch}, attempt {attempt.number}"
+    if broadcast is not None:
+        result = broadcast[1]
+        situation = _SITUATION_OF_SENDING.get(result.outcome, Situation.IN_FLIGHT)
+        if situation is not Situation.IN_FLIGHT:
+            detail = f"{detail}: {result.message}"
+    return Decision(situation, detail)
+
+
+_SITUATION_OF_SENDING: Final = {
+    SendOutcome.UNDERPRICED: Situation.UNDERPRICED,
+    SendOutcome.OUT_OF_FUNDS: Situation.OUT_OF_FUNDS,
+    SendOutcome.REFUSED: Situation.REFUSED,
+}
+
+
+def _name_stall(state: State, seen: Observations, decision: Decision) -> Decision:
+    """Waiting for a block is only ordinary while blocks come."""
+    age_ms = seen.now_ms - seen.latest.timestamp * 1000
+    if age_ms <= state.settings.stall_after_ms or decision.situation not in ORDINARY:
+        return decision
+    return msgspec.structs.replace(
+        decision,
+        situation=Situation.L1_STALLED,
+        detail=f"the newest L1 block, {seen.latest.number}, is {age_ms // 1000} s old",
+    )
+
+
+def _look_again(situation: Situation, detail: str, *actions: Action) -> Decision:
+    return Decision(situation, detail, actions, is_final=False)
+
+
+def _is_due(now_ms: int, since_ms: int, interval_ms: int) -> bool:
+    """Also when the clock was put back: better too early once than not for hours."""
+    return now_ms < since_ms or now_ms - since_ms >= interval_ms
+
+
+# ---------------------------------------------------------------------------------------------------------------- fees
+
+
+def compute_bump(fee: int) -> int:
+    """An eighth more, rounded up, and at least 1 wei: clients want 10 to 12.5 %."""
+    return max(fee + 1, -(-fee * 9 // 8))
+
+
+def compute_fees(base_fee: int, suggested_tip: int, floor: Fees | None, settings: CommitterSettings) -> Fees | None:
+    """What to offer: twice the base fee, so that it holds through six full blocks (EIP-1559: an eighth each), and the
+    suggested tip; but enough more than `floor` to replace it, and never more than the cap. None: both do not fit."""
+    priority_fee = max(suggested_tip, settings.min_priority_fee_wei)
+    max_fee = 2 * base_fee + priority_fee
+    least = Fees(0, 0) if floor is None else Fees(compute_bump(floor.max_fee), compute_bump(floor.priority_fee))
+    max_fee = min(max(max_fee, least.max_fee), settings.max_fee_wei)
+    priority_fee = min(max(priority_fee, least.priority_fee), max_fee)
+    if max_fee < least.max_fee or priority_fee < least.priority_fee:
+        return None
+    return Fees(max_fee, priority_fee)
+
+
+def compute_gas_limit(estimate: int) -> int:
+    """A quarter more: the state may move between the estimate and the block."""
+    return estimate + estimate // 4
+
+
+def _find_dearest(attempts: list[Attempt]) -> Fees | None:
+    if not attempts:
+        return None
+    return Fees(
+        max([attempt.fees.max_fee for attempt in attempts]), max([attempt.fees.priority_fee for attempt in attempts])
+    )
