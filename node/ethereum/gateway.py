@@ -164,7 +164,7 @@ class Gateway:
 
     async def find_block(self, at: int | str) -> L1Block | None:
         form = await self._ask("eth_getBlockByNumber", [_encode_tag(at), False])
-        return None if form is None else _decode_block(form)
+        return None if form is None else decode_block(form)
 
     async def get_final_block(self, latest: L1Block, confirmations: int | None) -> L1Block:
         """The newest block that counts as final: with N confirmations, the Nth from the top (1 is `latest` itself);
@@ -360,9 +360,10 @@ class Gateway:
         try:
             return await self._ask(method, params)
         except RpcError as error:
-            if error.code == _EXECUTION_REVERTED or "revert" in error.message.lower():
-                raise Reverted(self._abi.decode_error(_find_revert_data(error.data))) from error
-            raise
+            revert = find_revert(error)
+            if revert is None:
+                raise
+            raise Reverted(self._abi.decode_error(revert)) from error
 
     async def _ask(self, method: str, params: Sequence[Any]) -> Any:
         try:
@@ -385,6 +386,16 @@ def classify_send_refusal(message: str) -> SendOutcome:
         if any(phrase in words for phrase in phrases):
             return outcome
     return SendOutcome.REFUSED
+
+
+def find_revert(error: RpcError) -> bytes | None:
+    """What the contract reverted with; None if the error is something else. Clients put it under `data` as hex, as hex
+    after a word, or one level deeper."""
+    if error.code != _EXECUTION_REVERTED and "revert" not in error.message.lower():
+        return None
+    data = error.data.get("data") if isinstance(error.data, dict) else error.data
+    found = _REVERT_DATA.search(data) if isinstance(data, str) else None
+    return b"" if found is None or len(found[0]) % 2 else bytes.fromhex(found[0][2:])
 
 
 def decode_quantity(value: object, limit: int = MAX_U256) -> int:
@@ -416,7 +427,7 @@ def decode_receipt(form: Any) -> TxReceipt:
     )
 
 
-def _decode_block(form: Any) -> L1Block:
+def decode_block(form: Any) -> L1Block:
     if not isinstance(form, dict):
         raise EthereumFault("a block that is not an object")
     if form.get("baseFeePerGas") is None:
@@ -429,14 +440,6 @@ def _decode_block(form: Any) -> L1Block:
     )
 
 
-def _find_revert_data(data: Any) -> bytes:
-    """Clients put it under `data` as hex, as hex after a word, or one level deeper."""
-    if isinstance(data, dict):
-        data = data.get("data")
-    found = _REVERT_DATA.search(data) if isinstance(data, str) else None
-    return b"" if found is None or len(found[0]) % 2 else bytes.fromhex(found[0][2:])
-
-
 def _make_tuple(commitment: Commitment) -> tuple[Any, ...]:
     """In the order of the ABI's fields, which is the order of ours."""
     lines = [tuple([getattr(line, field) for field in line.__struct_fields__]) for line in commitment.assets]
@@ -444,8 +447,9 @@ def _make_tuple(commitment: Commitment) -> tuple[Any, ...]:
 
 
 def _make_commitment(values: tuple[Any, ...]) -> Commitment:
-    *others, lines = values
-    return Commitment(*others, tuple([AssetCommitment(*line) for line in lines]))
+    epoch, previous, first_block, last_block, cut_at, blocks_root, extra_root, lines = values
+    assets = tuple([AssetCommitment(*line) for line in lines])
+    return Commitment(epoch, previous, first_block, last_block, cut_at, blocks_root, extra_root, assets)
 
 
 def _encode_tag(at: int | str) -> str:

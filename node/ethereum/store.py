@@ -1,8 +1,8 @@
 """ethereum.sqlite: what the committer must not forget, on disk before it acts on it.
 
 Seals, signed transactions and inclusions of commitments, and how far the watcher has come. Every write is durable when
-it returns (WAL, synchronous=FULL). All of it can be lost without harm: seals are in the journal, inclusions on chain. What is
-gone then is the record of attempts, and the fees of a transaction still in flight.
+it returns (WAL, synchronous=FULL). All of it can be lost without harm: seals are in the journal, inclusions on the
+chain. What is gone then is the record of attempts, and the fees of a transaction still in flight.
 
 Writers may be on any thread; readers have a connection of their own, and do not wait for a write.
 """
