@@ -15,6 +15,7 @@ from chain.block import (
     PAYMENT,
     Block,
     Deposit,
+    compute_request_id,
     hash_header,
 )
 from chain.commitment import AssetCommitment, Commitment, hash_commitment
@@ -204,7 +205,7 @@ class Ledger:
         payment, state = signed.payment, self.state
         try:
             if self._is_auditing:
-                self._audit_payment(signed)
+                self._audit_payment(signed, f"record {index} of block {block}")
             check_payment(state, payment, timestamp)
         except Refusal as refusal:
             raise BrokenInvariant(f"record {index} of block {block}: {refusal.code}: {refusal}") from refusal
@@ -221,14 +222,16 @@ class Ledger:
             credit = Credit(block, index, place, PAYMENT, signed.id, output.amount)
             book.get_statement(output.to).add_credit(credit)
 
-    def _audit_payment(self, signed: SignedPayment) -> None:
+    def _audit_payment(self, signed: SignedPayment, where: str) -> None:
         check_structure(signed.payment)
-        if compute_payment_id(signed.payment, self.state.parameters.domain) != signed.id:
-            raise BrokenInvariant(f"payment 0x{signed.id.hex()} does not have the id that its content gives")
+        _check_id(signed.id, compute_payment_id(signed.payment, self.state.parameters.domain), where)
         check_signer(signed.id, signed.signature, signed.payment.payer)
 
     def _apply_deposit(self, deposit: Deposit, block: int, index: int) -> None:
         check_deposit(self.state, deposit)
+        if self._is_auditing:
+            expected = compute_request_id(DEPOSIT, deposit.asset, deposit.index)
+            _check_id(deposit.id, expected, f"record {index} of block {block}")
         apply_deposit(self.state, deposit)
         credit = Credit(block, index, 0, DEPOSIT, deposit.id, deposit.amount)
         self._books[deposit.asset].get_statement(deposit.account).add_credit(credit)
@@ -308,3 +311,8 @@ def restore_state(parameters: Parameters, snapshot: LedgerSnapshot) -> State:
 
 def _split_accounts(part: AssetSnapshot) -> list[Address]:
     return [part.accounts[at : at + ADDRESS_SIZE] for at in range(0, len(part.accounts), ADDRESS_SIZE)]
+
+
+def _check_id(given: Hash, expected: Hash, where: str) -> None:
+    if given != expected:
+        raise BrokenInvariant(f"{where}: its id is 0x{given.hex()}, its content gives 0x{expected.hex()}")
