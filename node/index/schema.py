@@ -22,7 +22,13 @@ from chain.primitives import MAX_ASSETS
 SCHEMA_VERSION: Final = 1
 """Raised with every change of the tables or of what is written to them: an older file is then deleted and rebuilt."""
 
-SCHEMA: Final = """
+APPLICATION_ID: Final = 0x54414C4C
+"""In the header of the file: "TALL", so that another program's database is not taken for an index."""
+
+SCHEMA: Final = f"""
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+
 CREATE TABLE progress (
     id INTEGER PRIMARY KEY CHECK (id = 0),
     genesis_hash BLOB NOT NULL,
@@ -194,5 +200,6 @@ def connect_reading(path: Path) -> sqlite3.Connection:
 
 def is_current(db: sqlite3.Connection) -> bool:
     """Whether the file has the tables above."""
+    application_id: int = db.execute("PRAGMA application_id").fetchone()[0]
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
-    return version == SCHEMA_VERSION
+    return (application_id, version) == (APPLICATION_ID, SCHEMA_VERSION)

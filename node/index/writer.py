@@ -11,13 +11,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import msgspec
+from msgspec.structs import astuple
+
 from chain.block import Block, Deposit, hash_header
 from chain.commitment import encode_commitment
 from chain.errors import BrokenInvariant
 from chain.kinds import KIND_CODES, WITHDRAW
 from chain.params import Domain
 from chain.payment import SignedPayment
-from chain.primitives import MAX_ASSETS, ZERO_HASH, Address, Hash
+from chain.primitives import MAX_ASSETS, ZERO_HASH, Address, Hash, Signature
 from node.entries import (
     AssetEntry,
     BlockEntry,
@@ -31,7 +34,6 @@ from node.index.schema import (
     MAX_RECORDS,
     RECORD_BITS,
     SCHEMA,
-    SCHEMA_VERSION,
     decode_amount,
     encode_amount,
     is_current,
@@ -57,28 +59,54 @@ _INSERTS: Final = {
     "debits": "INSERT INTO debits VALUES (?, ?, ?)",
     "credits": "INSERT INTO credits VALUES (?, ?, ?, ?)",
 }
+_REPLACE_ASSET: Final = "REPLACE INTO assets VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_REPLACE_EPOCH: Final = "REPLACE INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_REPLACE_PROGRESS: Final = "REPLACE INTO progress VALUES (0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 _Row: TypeAlias = tuple[Any, ...]
 
 
-class _Asset:
-    """An asset's row, kept up to date in memory."""
+class _Progress(msgspec.Struct):
+    """The one row of `progress`, kept up to date in memory."""
 
-    __slots__ = (
-        "address",
-        "deposit_count",
-        "deposited",
-        "id",
-        "payment_count",
-        "volume",
-        "withdrawal_count",
-        "withdrawn",
-    )
+    genesis_hash: Hash
+    genesis: bytes | None
+    height: int
+    block: int
+    block_hash: Hash
+    timestamp: int
+    epoch: int
+    sealed_epoch: int
+    record_count: int
+    payment_count: int
+    account_count: int
 
-    def __init__(self, row: _Row) -> None:
-        self.id, self.address, self.payment_count, volume, self.deposit_count, deposited = row[:6]
-        self.withdrawal_count, withdrawn = row[6:]
-        self.volume, self.deposited, self.withdrawn = map(decode_amount, (volume, deposited, withdrawn))
+
+class _Asset(msgspec.Struct):
+    """A row of `assets`, kept up to date in memory, with its sums as integers."""
+
+    id: int
+    address: Address
+    payment_count: int = 0
+    volume: int = 0
+    deposit_count: int = 0
+    deposited: int = 0
+    withdrawal_count: int = 0
+    withdrawn: int = 0
+
+    @classmethod
+    def from_row(cls, row: _Row) -> "_Asset":
+        asset_id, address, payments, volume, deposits, deposited, withdrawals, withdrawn = row
+        return cls(
+            id=asset_id,
+            address=address,
+            payment_count=payments,
+            volume=decode_amount(volume),
+            deposit_count=deposits,
+            deposited=decode_amount(deposited),
+            withdrawal_count=withdrawals,
+            withdrawn=decode_amount(withdrawn),
+        )
 
     def to_row(self) -> _Row:
         return (
@@ -93,39 +121,17 @@ class _Asset:
         )
 
 
-class _Epoch:
-    """The row of an epoch that is open or waits for its seal."""
+class _Epoch(msgspec.Struct):
+    """The row of an epoch that is open or waits for its seal, kept up to date in memory."""
 
-    __slots__ = (
-        "commitment",
-        "cut_at",
-        "first_block",
-        "last_block",
-        "number",
-        "payment_count",
-        "record_count",
-        "signature",
-    )
-
-    def __init__(self, row: _Row) -> None:
-        self.number, self.first_block, self.last_block, self.record_count, self.payment_count = row[:5]
-        self.cut_at, self.commitment, self.signature = row[5:]
-
-    @classmethod
-    def begin(cls, number: int, first_block: int) -> "_Epoch":
-        return cls((number, first_block, first_block - 1, 0, 0, None, None, None))
-
-    def to_row(self) -> _Row:
-        return (
-            self.number,
-            self.first_block,
-            self.last_block,
-            self.record_count,
-            self.payment_count,
-            self.cut_at,
-            self.commitment,
-            self.signature,
-        )
+    number: int
+    first_block: int
+    last_block: int
+    record_count: int = 0
+    payment_count: int = 0
+    cut_at: int | None = None
+    commitment: bytes | None = None
+    signature: Signature | None = None
 
 
 class IndexWriter:
@@ -136,13 +142,14 @@ class IndexWriter:
 
         Readers of a deleted file go on reading what is no longer written: open them after the writer.
         """
+        self._domain: Domain | None = None
         self._db = _open(path, genesis_hash)
         self._load()
 
     @property
     def height(self) -> int:
         """Height of the next journal entry wanted: the number of entries that are in."""
-        return self._height
+        return self._progress.height
 
     def apply(self, entries: Iterable[tuple[int, bytes]]) -> None:
         """Writes what follows from `entries`, (height, journal entry), in one transaction: all of it or none.
@@ -152,10 +159,10 @@ class IndexWriter:
         """
         try:
             for height, data in entries:
-                if height != self._height:
-                    raise BrokenInvariant(f"entry {height} comes where the index wants {self._height}")
+                if height != self._progress.height:
+                    raise BrokenInvariant(f"entry {height} comes where the index wants {self._progress.height}")
                 self._add_entry(data)
-                self._height += 1
+                self._progress.height += 1
             self._write()
         except BaseException:
             self._load()
@@ -182,24 +189,27 @@ class IndexWriter:
             self._add_seal(entry)
 
     def _add_genesis(self, entry: GenesisEntry) -> None:
-        if self._height != 0 or entry.parameters.genesis_hash != self._genesis_hash:
-            raise BrokenInvariant(f"entry {self._height} begins a ledger that is not the one of this index")
-        self._genesis = encode_genesis(entry.parameters)
+        if self._progress.height != 0 or entry.parameters.genesis_hash != self._progress.genesis_hash:
+            raise BrokenInvariant(f"entry {self._progress.height} begins a ledger that is not the one of this index")
+        self._progress.genesis = encode_genesis(entry.parameters)
         self._domain = entry.parameters.domain
 
     def _add_asset(self, address: Address) -> None:
         if address in self._assets or len(self._assets) == MAX_ASSETS:
             raise BrokenInvariant(f"asset 0x{address.hex()} is listed twice, or beyond {MAX_ASSETS}")
-        self._assets[address] = _Asset((len(self._assets), address, 0, b"", 0, b"", 0, b""))
+        self._assets[address] = _Asset(len(self._assets), address)
 
     def _add_block(self, block: Block, domain: Domain) -> None:
-        header, epoch = block.header, self._epochs[self._epoch]
-        if header.number != self._block + 1 or header.previous != self._block_hash:
-            raise BrokenInvariant(f"block {header.number} does not follow block {self._block} of the index")
-        if header.timestamp < self._timestamp:
+        header, progress = block.header, self._progress
+        epoch = self._epochs[progress.epoch]
+        if header.number != progress.block + 1 or header.previous != progress.block_hash:
+            raise BrokenInvariant(f"block {header.number} does not follow block {progress.block} of the index")
+        if header.timestamp < progress.timestamp:
             raise BrokenInvariant(f"block {header.number} is dated before the block that it follows")
         if len(block.records) > MAX_RECORDS:
-            raise BrokenInvariant(f"block {header.number} has {len(block.records)} records, the index takes {MAX_RECORDS}")
+            raise BrokenInvariant(
+                f"block {header.number} has {len(block.records)} records, the index takes {MAX_RECORDS}"
+            )
         payments = self._rows["payments"]
         payment_count = len(payments)
         place = header.number << RECORD_BITS
@@ -209,15 +219,13 @@ class IndexWriter:
             else:
                 self._add_deposit(place, record)  # type: ignore[arg-type]
             place += 1
-        self._block, self._block_hash, self._timestamp = header.number, hash_header(header, domain), header.timestamp
-        self._rows["blocks"].append(
-            (header.number, self._block_hash, header.timestamp, len(block.records), self._epoch)
-        )
-        epoch.last_block = header.number
-        epoch.record_count += len(block.records)
-        epoch.payment_count += len(payments) - payment_count
-        self._record_count += len(block.records)
-        self._payment_count += len(payments) - payment_count
+        block_hash = hash_header(header, domain)
+        self._rows["blocks"].append((header.number, block_hash, header.timestamp, len(block.records), epoch.number))
+        epoch.last_block = progress.block = header.number
+        progress.block_hash, progress.timestamp = block_hash, header.timestamp
+        for counted in (epoch, progress):
+            counted.record_count += len(block.records)
+            counted.payment_count += len(payments) - payment_count
 
     def _add_payment(self, place: int, signed: SignedPayment) -> None:
         payment = signed.payment
@@ -253,12 +261,12 @@ class IndexWriter:
         )
 
     def _add_withdrawal(self, place: int, asset: _Asset, recipient: Address, amount: int) -> None:
-        key = self._epoch, asset.id
+        key = self._progress.epoch, asset.id
         position = self._positions.get(key)
         if position is None:
             position = self._find_position(*key)
         self._positions[key] = position + 1
-        self._rows["withdrawals"].append((place, self._epoch, asset.id, position, recipient))
+        self._rows["withdrawals"].append((place, self._progress.epoch, asset.id, position, recipient))
         asset.withdrawal_count += 1
         asset.withdrawn += amount
 
@@ -277,23 +285,24 @@ class IndexWriter:
         asset.deposited += deposit.amount
 
     def _add_cut(self, cut: CutEntry) -> None:
-        if cut.epoch != self._epoch:
-            raise BrokenInvariant(f"cut of epoch {cut.epoch} while {self._epoch} is open")
-        self._epochs[self._epoch].cut_at = cut.cut_at
-        self._epoch += 1
-        self._epochs[self._epoch] = _Epoch.begin(self._epoch, self._block + 1)
+        progress = self._progress
+        if cut.epoch != progress.epoch:
+            raise BrokenInvariant(f"cut of epoch {cut.epoch} while {progress.epoch} is open")
+        self._epochs[progress.epoch].cut_at = cut.cut_at
+        progress.epoch += 1
+        self._epochs[progress.epoch] = _begin_epoch(progress.epoch, progress.block + 1)
         self._positions.clear()
 
     def _add_seal(self, seal: SealEntry) -> None:
-        commitment = seal.commitment
+        commitment, progress = seal.commitment, self._progress
         epoch = self._epochs.get(commitment.epoch)
-        if commitment.epoch != self._sealed_epoch + 1 or epoch is None or epoch.cut_at is None:
-            raise BrokenInvariant(f"seal of epoch {commitment.epoch}, where {self._sealed_epoch + 1} is next")
+        if commitment.epoch != progress.sealed_epoch + 1 or epoch is None or epoch.cut_at is None:
+            raise BrokenInvariant(f"seal of epoch {commitment.epoch}, where {progress.sealed_epoch + 1} is next")
         claimed = commitment.first_block, commitment.last_block, commitment.cut_at
         if claimed != (epoch.first_block, epoch.last_block, epoch.cut_at):
             raise BrokenInvariant(f"seal of epoch {commitment.epoch} covers other blocks than were cut")
         epoch.commitment, epoch.signature = encode_commitment(commitment), seal.signature
-        self._sealed_epoch = commitment.epoch
+        progress.sealed_epoch = commitment.epoch
 
     # --- entries of accounts
 
@@ -341,8 +350,8 @@ class IndexWriter:
         if account is None:
             row = self._db.execute("SELECT id FROM accounts WHERE address = ?", (address,)).fetchone()
             if row is None:
-                self._account_count += 1
-                account = self._account_count
+                self._progress.account_count += 1
+                account = self._progress.account_count
                 self._rows["accounts"].append((account, address))
             else:
                 account = row[0]
@@ -360,28 +369,9 @@ class IndexWriter:
             for table, rows in self._rows.items():
                 if rows:
                     self._db.executemany(_INSERTS[table], rows)
-            self._db.executemany(
-                "REPLACE INTO assets VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [asset.to_row() for asset in self._assets.values()]
-            )
-            self._db.executemany(
-                "REPLACE INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [epoch.to_row() for epoch in self._epochs.values()]
-            )
-            self._db.execute(
-                "UPDATE progress SET genesis = ?, height = ?, block = ?, block_hash = ?, timestamp = ?, epoch = ?, "
-                "sealed_epoch = ?, record_count = ?, payment_count = ?, account_count = ?",
-                (
-                    self._genesis,
-                    self._height,
-                    self._block,
-                    self._block_hash,
-                    self._timestamp,
-                    self._epoch,
-                    self._sealed_epoch,
-                    self._record_count,
-                    self._payment_count,
-                    self._account_count,
-                ),
-            )
+            self._db.executemany(_REPLACE_ASSET, [asset.to_row() for asset in self._assets.values()])
+            self._db.executemany(_REPLACE_EPOCH, [astuple(epoch) for epoch in self._epochs.values()])
+            self._db.execute(_REPLACE_PROGRESS, astuple(self._progress))
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
@@ -391,10 +381,10 @@ class IndexWriter:
 
     def _settle(self) -> None:
         """After a commit: the chunk's rows are in the file, and what is remembered stays within bounds."""
-        self._stored_account_count = self._account_count
+        self._stored_account_count = self._progress.account_count
         for rows in self._rows.values():
             rows.clear()
-        for number in [number for number in self._epochs if number <= self._sealed_epoch]:
+        for number in [number for number in self._epochs if number <= self._progress.sealed_epoch]:
             del self._epochs[number]
         for remembered in (self._accounts, self._debited, self._credited):
             if len(remembered) > _MAX_REMEMBERED:
@@ -402,18 +392,15 @@ class IndexWriter:
 
     def _load(self) -> None:
         """Takes everything that is kept in memory from the file, and forgets what a failed chunk left."""
-        row = self._db.execute(
-            "SELECT genesis_hash, genesis, height, block, block_hash, timestamp, epoch, sealed_epoch, record_count, "
-            "payment_count, account_count FROM progress"
-        ).fetchone()
-        self._genesis_hash, self._genesis, self._height = row[:3]
-        self._block, self._block_hash, self._timestamp, self._epoch, self._sealed_epoch = row[3:8]
-        self._record_count, self._payment_count, self._account_count = row[8:]
-        self._domain = None if self._genesis is None else _decode_domain(self._genesis)
-        self._assets = {row[1]: _Asset(row) for row in self._db.execute("SELECT * FROM assets ORDER BY id")}
-        unsealed = self._db.execute("SELECT * FROM epochs WHERE number > ? ORDER BY number", (self._sealed_epoch,))
-        self._epochs = {row[0]: _Epoch(row) for row in unsealed}
-        self._stored_account_count = self._account_count
+        _, *progress = self._db.execute("SELECT * FROM progress").fetchone()
+        self._progress = _Progress(*progress)
+        genesis = self._progress.genesis
+        self._domain = None if genesis is None else _decode_domain(genesis)
+        assets = [_Asset.from_row(row) for row in self._db.execute("SELECT * FROM assets ORDER BY id")]
+        self._assets = {asset.address: asset for asset in assets}
+        unsealed = self._db.execute("SELECT * FROM epochs WHERE number > ?", (self._progress.sealed_epoch,))
+        self._epochs = {row[0]: _Epoch(*row) for row in unsealed}
+        self._stored_account_count = self._progress.account_count
         self._positions: dict[tuple[int, int], int] = {}
         """(epoch, asset) → the position of the next withdrawal; the open epoch only."""
         self._accounts: dict[Address, int] = {}
@@ -422,48 +409,48 @@ class IndexWriter:
         self._rows: dict[str, list[_Row]] = {table: [] for table in _INSERTS}
 
 
+def _begin_epoch(number: int, first_block: int) -> _Epoch:
+    return _Epoch(number, first_block, last_block=first_block - 1)
+
+
 def _open(path: Path, genesis_hash: Hash) -> sqlite3.Connection:
     db = _connect(path)
-    if db is not None and _is_of(db, genesis_hash):
+    if _is_index_of(db, genesis_hash):
         return db
-    if db is not None:
-        db.close()
+    db.close()
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     db = _connect(path)
-    if db is None:
-        raise BrokenInvariant(f"{path} was deleted and is no database again")
+    db.execute("PRAGMA journal_mode = WAL")
     db.execute("BEGIN IMMEDIATE")
     for statement in SCHEMA.split(";\n"):
         db.execute(statement)
-    db.execute("INSERT INTO progress VALUES (0, ?, NULL, 0, 0, ?, 0, 1, 0, 0, 0, 0)", (genesis_hash, genesis_hash))
-    db.execute("INSERT INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _Epoch.begin(1, 1).to_row())
-    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    # Block 1 will name the genesis hash as its previous.
+    db.execute(_REPLACE_PROGRESS, astuple(_Progress(genesis_hash, None, 0, 0, genesis_hash, 0, 1, 0, 0, 0, 0)))
+    db.execute(_REPLACE_EPOCH, astuple(_begin_epoch(1, 1)))
     db.execute("COMMIT")
     return db
 
 
-def _connect(path: Path) -> sqlite3.Connection | None:
-    """None when the file is not a database, or a damaged one: like any index that is of no use, it is rebuilt."""
-    db = sqlite3.connect(path, isolation_level=None, timeout=30)
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-    except sqlite3.DatabaseError as error:
-        db.close()
-        if error.sqlite_errorcode in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            return None
-        raise
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     return db
 
 
-def _is_of(db: sqlite3.Connection, genesis_hash: Hash) -> bool:
-    if not is_current(db):
-        return False
-    stored: Hash = db.execute("SELECT genesis_hash FROM progress").fetchone()[0]
-    return stored == genesis_hash
+def _is_index_of(db: sqlite3.Connection, genesis_hash: Hash) -> bool:
+    """False also for a file that is no database, or a damaged one: like any index of no use, it is rebuilt."""
+    try:
+        if not is_current(db):
+            return False
+        row = db.execute("SELECT genesis_hash FROM progress").fetchone()
+        return row is not None and row[0] == genesis_hash
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            return False
+        raise
 
 
 def _decode_domain(genesis: bytes) -> Domain:

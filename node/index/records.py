@@ -1,0 +1,129 @@
+"""What the index answers with. Amounts are base units, times are milliseconds, blocks and epochs count from 1."""
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from chain.commitment import Commitment
+from chain.payment import Output
+from chain.primitives import Address, Hash, Signature
+
+Item = TypeVar("Item")
+
+
+class Page(msgspec.Struct, Generic[Item], frozen=True):
+    items: tuple[Item, ...]
+    cursor: str | None
+    """Where the next page begins; None when nothing follows. A page may be short, even empty, and go on: a rare thing
+    is sought among many for so long and no longer."""
+
+
+class IndexedPayment(msgspec.Struct, frozen=True):
+    """A payment without what only its receipt needs (memo, validity, signature: those are in the journal)."""
+
+    id: Hash
+    block: int
+    record: int
+    timestamp: int
+    epoch: int
+    kind: str
+    asset: Address
+    payer: Address
+    nonce: int
+    total: int
+    outputs: tuple[Output, ...]
+    reference: Hash
+    """Zero if nothing is named."""
+
+
+class StatementEntry(msgspec.Struct, frozen=True):
+    """A debit or a credit in ledger order. At one place the debit comes before the credits: paying oneself."""
+
+    is_credit: bool
+    type: int
+    """Of the record, as in `chain.block`."""
+    block: int
+    record: int
+    output: int
+    """0 for a debit and for a deposit."""
+    number: int
+    """The payment's nonce, or the deposit's index in the contract's queue."""
+    id: Hash
+    amount: int
+    balance: int
+    """Of the account in this asset, after this entry."""
+
+
+class StatementTotals(msgspec.Struct, frozen=True):
+    opening: int
+    debits: int
+    credits: int
+
+    @property
+    def closing(self) -> int:
+        return self.opening + self.credits - self.debits
+
+
+class IndexedBlock(msgspec.Struct, frozen=True):
+    number: int
+    hash: Hash
+    timestamp: int
+    record_count: int
+    epoch: int
+
+
+class IndexedEpoch(msgspec.Struct, frozen=True):
+    number: int
+    first_block: int
+    last_block: int
+    """first_block − 1 when there are none; of the open epoch: so far."""
+    record_count: int
+    payment_count: int
+    cut_at: int | None
+    """None while the epoch is open."""
+    is_sealed: bool
+
+
+class Seal(msgspec.Struct, frozen=True):
+    commitment: Commitment
+    signature: Signature
+
+
+class WithdrawalPlace(msgspec.Struct, frozen=True):
+    """Where a withdrawal stands: the leaf `index` of the withdrawals tree of (epoch, asset)."""
+
+    epoch: int
+    asset: Address
+    index: int
+
+
+class AssetCounters(msgspec.Struct, frozen=True):
+    asset: Address
+    payment_count: int
+    volume: int
+    """The sum of all payments' totals, withdrawals included."""
+    deposit_count: int
+    deposited: int
+    withdrawal_count: int
+    withdrawn: int
+
+
+class Counters(msgspec.Struct, frozen=True):
+    """Since the ledger began."""
+
+    height: int
+    """Journal entries that are in the index."""
+    block: int
+    """The last one, 0 for none: blocks count from 1, so also how many there are."""
+    timestamp: int
+    """Of the last block, 0 for none."""
+    epoch: int
+    """The open one."""
+    sealed_epoch: int
+    """The last that is sealed, 0 for none."""
+    record_count: int
+    payment_count: int
+    account_count: int
+    """Accounts that have an entry."""
+    assets: tuple[AssetCounters, ...]
+    """In the order of the contract's list."""
