@@ -288,16 +288,18 @@ def compute_sum_root(leaf: SumNode, index: int, count: int, siblings: Sequence[S
     """The root and sum of the tree of `count` leaves that holds `leaf` at `index`.
 
     Raises `InvalidProof`, in this order: index not below count, or a number of siblings other than the count demands;
-    a sibling that lies wholly beyond the last leaf and is not empty; a partial sum above 2^128 − 1.
+    then from the leaf upwards: a sibling that lies wholly beyond the last leaf and is not empty; a sum, given or
+    partial, that is negative or above 2^128 − 1.
     """
     _check_place(index, count, len(siblings))
+    _check_sum(leaf[1], 0)
     node = leaf
     for height, sibling in enumerate(siblings):
         place = index >> height
         if (place ^ 1) << height >= count and sibling != EMPTY_SUM:
             raise InvalidProof(f"the sibling at height {height} lies beyond leaf {count - 1} and is not empty")
-        if node[1] + sibling[1] > MAX_U128:
-            raise InvalidProof(f"the sum at height {height} does not fit 128 bits")
+        _check_sum(sibling[1], height)
+        _check_sum(node[1] + sibling[1], height + 1)
         node = hash_sum_node(sibling, node) if place & 1 else hash_sum_node(node, sibling)
     return node
 
@@ -313,3 +315,8 @@ def _check_place(index: int, count: int, length: int) -> None:
         raise InvalidProof(f"index {index} is not below the count {count}")
     if length != compute_depth(count):
         raise InvalidProof(f"{length} siblings, a tree of {count} has {compute_depth(count)}")
+
+
+def _check_sum(total: int, height: int) -> None:
+    if not 0 <= total <= MAX_U128:
+        raise InvalidProof(f"the sum {total} at height {height} does not fit 128 bits")

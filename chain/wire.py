@@ -21,7 +21,7 @@ from chain.hashing import keccak
 from chain.merkle import SumNode
 from chain.params import DOMAIN_NAME, DOMAIN_VERSION, Domain
 from chain.payment import OUTPUT_TYPE, PAYMENT_TYPE, Output, Payment, SignedPayment
-from chain.primitives import MAX_U32, MAX_U64, MAX_U128, MAX_U256, Address, Hash, Signature
+from chain.primitives import MAX_ASSETS, MAX_U32, MAX_U64, MAX_U128, MAX_U256, Address, Hash, Signature
 from chain.receipt import Inclusion, Receipt
 from chain.statement import Withdrawal
 
@@ -117,13 +117,15 @@ class _SubmissionForm(msgspec.Struct, array_like=True, forbid_unknown_fields=Tru
 
 _payment_decoder: Final = msgspec.json.Decoder(_PaymentForm)
 _submission_decoder: Final = msgspec.json.Decoder(_SubmissionForm)
+_MALFORMED: Final = (msgspec.DecodeError, UnicodeError, MalformedRequest)
+"""UnicodeError: bytes that are no UTF-8, or text with half a surrogate pair, which msgspec lets through as such."""
 
 
 def decode_payment(data: bytes) -> Payment:
     """A payment from its JSON text. Raises `MalformedPayment`; structure beyond types and widths is not checked."""
     try:
         return _build_payment(_payment_decoder.decode(data))
-    except (msgspec.DecodeError, MalformedRequest) as error:
+    except _MALFORMED as error:
         raise MalformedPayment(str(error)) from error
 
 
@@ -135,16 +137,21 @@ def decode_submission(params: bytes) -> tuple[Payment, Signature]:
     try:
         form = _submission_decoder.decode(params)
         return _build_payment(form.payment), decode_signature(form.signature, "signature")
-    except (msgspec.DecodeError, MalformedRequest) as error:
+    except _MALFORMED as error:
+        raise MalformedPayment(str(error)) from error
+
+
+def _convert_payment(form: Any) -> Payment:
+    """A payment from JSON that was parsed already. Raises `MalformedPayment`."""
+    try:
+        return _build_payment(msgspec.convert(form, _PaymentForm))
+    except _MALFORMED as error:
         raise MalformedPayment(str(error)) from error
 
 
 def _build_payment(form: _PaymentForm) -> Payment:
-    try:
-        form.memo.encode()
-        form.kind.encode()
-    except UnicodeEncodeError as error:
-        raise MalformedRequest("memo and kind are UTF-8 text") from error
+    for text in (form.kind, form.memo):
+        text.encode()  # raises UnicodeEncodeError for half a surrogate pair, which has no UTF-8 and so no id
     return Payment(
         asset=decode_address(form.asset, "asset"),
         payer=decode_address(form.payer, "from"),
@@ -265,7 +272,7 @@ def decode_record(form: Any) -> Record:
     record_type = get_field(form, "type", "record")
     record_id = decode_hash(get_field(form, "id", "record"), "id")
     if record_type == "payment":
-        payment = decode_payment(msgspec.json.encode(get_field(form, "payment", "record")))
+        payment = _convert_payment(get_field(form, "payment", "record"))
         return SignedPayment(record_id, payment, decode_signature(get_field(form, "signature", "record"), "signature"))
     if record_type != "deposit":
         raise MalformedRequest(f"record type {record_type!r} is not known")
@@ -296,7 +303,7 @@ def decode_header(form: Any) -> tuple[Header, Signature]:
 
 def decode_receipt(form: Any) -> Receipt:
     """A receipt from its JSON form. Raises `MalformedRequest` or `MalformedPayment`; nothing is verified."""
-    payment = decode_payment(msgspec.json.encode(get_field(form, "payment", "receipt")))
+    payment = _convert_payment(get_field(form, "payment", "receipt"))
     signed = SignedPayment(
         id=decode_hash(get_field(form, "id", "receipt"), "id"),
         payment=payment,
@@ -357,8 +364,8 @@ def encode_commitment(commitment: Commitment) -> dict[str, Any]:
 def decode_commitment(form: Any) -> Commitment:
     """Inverse of `encode_commitment`. Raises `MalformedRequest`."""
     lines = get_field(form, "assets", "message")
-    if not isinstance(lines, list):
-        raise MalformedRequest("message.assets: not a list")
+    if not isinstance(lines, list) or len(lines) > MAX_ASSETS:
+        raise MalformedRequest(f"message.assets: not a list of at most {MAX_ASSETS} lines")
     return Commitment(
         epoch=decode_quantity(get_field(form, "epoch", "message"), "message.epoch", MAX_U64),
         previous=decode_hash(get_field(form, "previous", "message"), "message.previous"),

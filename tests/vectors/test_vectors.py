@@ -78,7 +78,7 @@ PROOF_PROBLEMS: Final = {
     "index_out_of_range": r"^index \d+ is not below the count \d+$",
     "proof_length_mismatch": r"^\d+ siblings, a tree of \d+ has \d+$",
     "padding_not_empty": r"^the sibling at height \d+ lies beyond leaf \d+ and is not empty$",
-    "sum_too_large": r"^the sum at height \d+ does not fit 128 bits$",
+    "sum_too_large": r"^the sum \d+ at height \d+ does not fit 128 bits$",
     "root_mismatch": r"does not lead to the root( and its sum)?$",
     "asset_not_in_commitment": r"^epoch \d+ has no line for asset 0x[0-9a-f]{40}$",
 }
