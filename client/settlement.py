@@ -21,9 +21,9 @@ from chain.primitives import MAX_U64, MAX_U256, ZERO_HASH, Address, Hash, Signat
 from client.errors import BadReply, RpcError, WrongLedger
 from client.transport import HttpTransport, Reply, Request
 
-_ASSET_COMMITMENT: Final = "(address,bytes32,uint128,uint64,uint64,uint64,bytes32,uint64,uint128)"
-_COMMITMENT: Final = f"(uint64,bytes32,uint64,uint64,uint64,bytes32,bytes32,{_ASSET_COMMITMENT}[])"
-COMMITTED_TOPIC: Final = keccak(f"Committed(uint64,bytes32,uint64,{_COMMITMENT},bytes)".encode())
+_ASSET_COMMITMENT_ABI: Final = "(address,bytes32,uint128,uint64,uint64,uint64,bytes32,uint64,uint128)"
+COMMITMENT_ABI: Final = f"(uint64,bytes32,uint64,uint64,uint64,bytes32,bytes32,{_ASSET_COMMITMENT_ABI}[])"
+COMMITTED_TOPIC: Final = keccak(f"Committed(uint64,bytes32,uint64,{COMMITMENT_ABI},bytes)".encode())
 DEPOSITED_TOPIC: Final = keccak(b"Deposited(address,uint64,address,address,uint128)")
 
 _BATCH_SIZE: Final = 100
@@ -286,7 +286,7 @@ def decode_committed(log: Any) -> Committed:
     """Raises `BadReply` for anything but a `Committed` log."""
     topics, data = _read_log(log, COMMITTED_TOPIC, 3)
     try:
-        included_at, commitment, signature = decode_abi(["uint64", _COMMITMENT, "bytes"], data)
+        included_at, commitment, signature = decode_abi(["uint64", COMMITMENT_ABI, "bytes"], data)
     except DecodingError as error:
         raise BadReply(f"a Committed log that is not encoded as one: {error}") from error
     epoch, previous, first_block, last_block, cut_at, blocks_root, extra_root, lines = commitment
