@@ -23,11 +23,11 @@ from chain.params import Parameters
 from chain.payment import SignedPayment
 from chain.primitives import Address, Hash, Signature
 from chain.receipt import Inclusion
+from node.epochs import EpochKeeper
 from node.ethereum.committer import Committer
 from node.ethereum.submission import Attempt, EpochState, EpochStatus
 from node.follower import Progress
-from node.index import IndexReader
-from node.index.records import Page, Seal, StatementEntry
+from node.index import IndexReader, Page, PaymentFilter, Seal, StatementEntry
 from node.journal import Journal
 from node.proofs import ProofReader
 from node.refusals import Overloaded
@@ -86,6 +86,7 @@ class Archive:
         proofs: ProofReader,
         sequencer: Sequencer,
         committer: Committer,
+        epochs: EpochKeeper,
     ) -> None:
         """`durable` and `indexed` are heights: of the journal, and of what the index has of it."""
         self._parameters = parameters
@@ -96,6 +97,7 @@ class Archive:
         self._proofs = proofs
         self._sequencer = sequencer
         self._committer = committer
+        self._epochs = epochs
         self._domain_json = msgspec.Raw(msgspec.json.encode(wire.encode_domain(parameters.domain)))
         self._blocks: OrderedDict[int, BlockView] = OrderedDict()
         self._block_trees: OrderedDict[int, ListTree] = OrderedDict()
@@ -127,10 +129,10 @@ class Archive:
 
     async def find_block(self, block_hash: Hash) -> int:
         """Raises `NotFound`."""
-        number = await self._ask_index(lambda: self._index.find_block(block_hash))
-        if number is None:
+        block = await self._ask_index(lambda: self._index.find_block(block_hash))
+        if block is None:
             raise NotFound(f"block {wire.encode_bytes(block_hash)}")
-        return number
+        return block.number
 
     # --- payments
 
@@ -199,31 +201,9 @@ class Archive:
             "assetIndex": None if asset_index is None else hex(asset_index),
         }
 
-    async def list_payments(
-        self,
-        *,
-        account: Address | None,
-        asset: Address | None,
-        kind: str | None,
-        reference: Hash | None,
-        from_s: int | None,
-        to_s: int | None,
-        cursor: str | None,
-        limit: int,
-    ) -> dict[str, Any]:
+    async def list_payments(self, wanted: PaymentFilter, cursor: str | None, limit: int) -> dict[str, Any]:
         """Receipts without siblings, newest first."""
-        page = await self._ask_index(
-            lambda: self._index.list_payments(
-                account=account,
-                asset=asset,
-                kind=kind,
-                reference=reference,
-                from_s=from_s,
-                to_s=to_s,
-                cursor=cursor,
-                limit=limit,
-            )
-        )
+        page = await self._ask_index(lambda: self._index.list_payments(wanted, cursor, limit))
         items = []
         for item in page.items:
             view, signed = self._get_payment(item.block, item.record)
@@ -248,7 +228,7 @@ class Archive:
     @property
     def sealed_epoch(self) -> int:
         """0 for none."""
-        return self._committer.sealed_epoch
+        return self._epochs.sealed_epoch
 
     @property
     def final_epoch(self) -> int:
@@ -281,9 +261,7 @@ class Archive:
             line, asset_index = get_line(seal.commitment, asset)
         except InvalidProof as error:
             raise NotFound(str(error)) from error
-        proof = await self._ask_proofs(
-            lambda: self._proofs.prove_account(asset, account, epoch, line.account_count)
-        )
+        proof = await self._ask_proofs(lambda: self._proofs.prove_account(asset, account, epoch, line.account_count))
         return {
             "epoch": hex(epoch),
             "commitment": {
@@ -299,10 +277,10 @@ class Archive:
     ) -> dict[str, Any]:
         """A page of what went in and out, in ledger order. Roots are known once the epoch is sealed. Raises `NotFound`
         for an epoch that has not begun."""
-        if not 1 <= epoch <= self._sequencer.durable_epoch:
-            raise NotFound(f"epoch {epoch}")
         index = self._index
         totals = await self._ask_index(lambda: index.get_statement_totals(account, asset, epoch))
+        if totals is None:
+            raise NotFound(f"epoch {epoch}")
         page: Page[StatementEntry] = await self._ask_index(
             lambda: index.list_entries(account, asset, epoch, cursor, _STATEMENT_PAGE)
         )
@@ -401,7 +379,7 @@ class Archive:
         """Of a sealed epoch: it never changes."""
         tree = self._block_trees.get(epoch)
         if tree is None:
-            hashes = await self._ask_index(lambda: self._index.list_all_block_hashes(epoch))
+            hashes = await self._ask_index(lambda: _read_all(lambda start: self._index.list_block_hashes(epoch, start)))
             tree = self._block_trees[epoch] = ListTree(hashes)
             if len(self._block_trees) > _CACHED_TREES:
                 self._block_trees.popitem(last=False)
@@ -412,7 +390,8 @@ class Archive:
             place = self._index.find_withdrawal(payment_id)
             if place is None:
                 return None
-            return build_withdrawal_claim(asset, self._index.list_withdrawals(epoch, asset), place.index)
+            withdrawals = _read_all(lambda start: self._index.list_withdrawals(epoch, asset, start))
+            return build_withdrawal_claim(asset, withdrawals, place.index)
 
         return await self._ask_index(read)
 
@@ -423,7 +402,9 @@ class Archive:
             return None
         try:
             line, _ = get_line(seal.commitment, asset)
-            proof = await self._ask_proofs(lambda: self._proofs.prove_account(asset, account, epoch, line.account_count))
+            proof = await self._ask_proofs(
+                lambda: self._proofs.prove_account(asset, account, epoch, line.account_count)
+            )
         except (NotFound, InvalidProof):
             return None
         return (proof.leaf.debits_root, proof.leaf.credits_root) if proof.leaf.epoch == epoch else None
@@ -439,6 +420,14 @@ class Archive:
 
     async def _ask_proofs(self, question: Callable[[], _Answer]) -> _Answer:
         return await asyncio.get_running_loop().run_in_executor(self._proof_thread, question)
+
+
+def _read_all(read: Callable[[int], list[_Answer]]) -> list[_Answer]:
+    """All leaves of a tree, slice by slice."""
+    leaves: list[_Answer] = []
+    while part := read(len(leaves)):
+        leaves += part
+    return leaves
 
 
 def _describe_payment_status(status: EpochStatus | None) -> str:

@@ -12,6 +12,9 @@ from typing import Any, Final
 
 import msgspec
 
+from chain.errors import MalformedRequest
+from chain.wire import decode_address
+
 _ENVIRONMENT_PREFIX: Final = "TALLYSTICK_"
 
 
@@ -22,6 +25,8 @@ class ConfigurationError(ValueError):
 class EthereumConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: str
     """JSON-RPC endpoint of an Ethereum client."""
+    chain_id: int
+    """Of the chain that the endpoint must serve."""
     settlement: str
     """Address of the Settlement contract."""
     confirmations: int | None = None
@@ -31,8 +36,8 @@ class EthereumConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bump_seconds: float = 48.0
     max_fee_gwei: int = 500
     """Cap of what is offered per gas."""
-    max_daily_cost_gwei: int = 500_000_000
-    """Cap of what commitments may cost in a day: half an ether."""
+    daily_budget_gwei: int = 500_000_000
+    """Cap of what commitments may cost in any 24 hours: half an ether."""
 
 
 class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,8 +70,8 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_config(path: Path | None, environment: Mapping[str, str] | None = None) -> NodeConfig:
-    """Raises `ConfigurationError` for an unreadable file, an unknown key, a missing one, or a value of the wrong type or
-    range. Relative paths are taken from the file's directory."""
+    """Raises `ConfigurationError` for an unreadable file, an unknown key, a missing one, or a value of the wrong type
+    or range. Relative paths are taken from the file's directory."""
     values: dict[str, Any] = {}
     if path is not None:
         try:
@@ -108,12 +113,16 @@ def _check(config: NodeConfig) -> None:
         "ethereum.rebroadcast_seconds": (ethereum.rebroadcast_seconds, 0.1, 3600),
         "ethereum.bump_seconds": (ethereum.bump_seconds, 0.1, 86_400),
         "ethereum.max_fee_gwei": (ethereum.max_fee_gwei, 1, 10**9),
-        "ethereum.max_daily_cost_gwei": (ethereum.max_daily_cost_gwei, 1, 10**18),
+        "ethereum.daily_budget_gwei": (ethereum.daily_budget_gwei, 1, 10**18),
         "ethereum.confirmations": (1 if ethereum.confirmations is None else ethereum.confirmations, 1, 10_000),
     }
     for key, (value, lowest, highest) in ranges.items():
         if not lowest <= value <= highest:
             raise ConfigurationError(f"{key} is {value}, it must be from {lowest} to {highest}")
+    try:
+        decode_address(ethereum.settlement, "ethereum.settlement")
+    except MalformedRequest as error:
+        raise ConfigurationError(str(error)) from error
     if config.log_format not in ("json", "console"):
         raise ConfigurationError(f"log_format is {config.log_format!r}, it must be json or console")
     if config.log_level not in ("debug", "info", "warning", "error"):

@@ -1,7 +1,8 @@
 """Epochs: when the open one is cut, and what happens to what the sealer computes for it.
 
-An epoch is cut at a block boundary when its time is up, something is in it, the commitment before it is mined, and every
-deposit that the contract will ask for has been credited. So a signed commitment can be mined whatever Ethereum does next.
+An epoch is cut at a block boundary when its time is up, something is in it, the commitment before it is mined, and
+every deposit that the contract will ask for has been credited. So a signed commitment can be mined whatever Ethereum
+does next.
 """
 
 import asyncio

@@ -4,7 +4,7 @@ Guarantees that others build on:
 - `append` returns only when the entry is on disk (LevelDB's write-ahead log, synced). An entry is there whole or not.
 - Compare-and-swap on height: an entry is written at the height its writer believes to be next, or not at all.
 - Nothing appended is ever changed or removed.
-- A failed write is fatal: `JournalFailed` is not to be retried. What is on disk is unknown until the process starts anew.
+- A failed write is fatal: `JournalFailed` is not to be retried. What is on disk is unknown until the next start.
 
 Block signatures live beside the entries, because the operator signs a block only once it is durable. They are not
 synced: they are deterministic, and `node.sequencer` signs again after a crash what was lost.

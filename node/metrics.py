@@ -1,6 +1,6 @@
 """What Prometheus sees. Counters are incremented where things happen; gauges are read from the node when asked for."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 REGISTRY = CollectorRegistry()
 
@@ -21,3 +21,8 @@ FINAL_EPOCH = Gauge("tally_final_epoch", "Last final epoch", registry=REGISTRY)
 BACKLOG = Gauge("tally_backlog", "Payments being verified or waiting to be ordered", registry=REGISTRY)
 INDEX_LAG = Gauge("tally_index_lag", "Journal entries that the index has not reached", registry=REGISTRY)
 L1_SYNCED_AT = Gauge("tally_l1_synced_seconds", "L1 time up to which deposits are credited", registry=REGISTRY)
+
+
+def render() -> bytes:
+    """The text format that Prometheus reads."""
+    return generate_latest(REGISTRY)

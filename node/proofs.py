@@ -37,7 +37,7 @@ class ProofWriter:
 
     def __init__(self, path: Path, genesis_hash: Hash) -> None:
         self._db = _connect(path)
-        if not self._is_usable(genesis_hash):
+        if not _is_usable(self._db, genesis_hash):
             self._db.close()
             for suffix in ("", "-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -49,8 +49,7 @@ class ProofWriter:
     @property
     def epoch(self) -> int:
         """The last epoch that is in, 0 for none."""
-        epoch: int = self._db.execute("SELECT epoch FROM sealed").fetchone()[0]
-        return epoch
+        return _read_epoch(self._db)
 
     def write(self, sealed: SealedEpoch) -> None:
         """One transaction an epoch. Writing an epoch again, after a restart, writes the same rows."""
@@ -75,11 +74,6 @@ class ProofWriter:
     def close(self) -> None:
         self._db.close()
 
-    def _is_usable(self, genesis_hash: Hash) -> bool:
-        if self._db.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA_VERSION:
-            return False
-        return bool(self._db.execute("SELECT genesis_hash = ? FROM sealed", (genesis_hash,)).fetchone()[0])
-
 
 class ProofReader:
     """Read-only. One thread at a time."""
@@ -87,11 +81,19 @@ class ProofReader:
     def __init__(self, path: Path) -> None:
         self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False, isolation_level=None)
 
-    @property
-    def epoch(self) -> int:
-        """The last epoch that accounts can be proven as of."""
-        epoch: int = self._db.execute("SELECT epoch FROM sealed").fetchone()[0]
-        return epoch
+    @staticmethod
+    def read_epoch(path: Path, genesis_hash: Hash) -> int:
+        """The last epoch in a file, 0 when there is no such file, or it is of another ledger or version."""
+        if not path.exists():
+            return 0
+        db = _connect(path)
+        try:
+            return _read_epoch(db) if _is_usable(db, genesis_hash) else 0
+        finally:
+            db.close()
+
+    def close(self) -> None:
+        self._db.close()
 
     def prove_account(self, asset: Address, owner: Address, epoch: int, account_count: int) -> AccountProof:
         """The account's leaf as of the end of `epoch`, in the tree of `account_count` accounts that it had then.
@@ -99,7 +101,8 @@ class ProofReader:
         Raises `NotFound` when the account had no leaf by then.
         """
         row = self._db.execute(
-            "SELECT asset, position FROM owners JOIN assets ON assets.id = owners.asset WHERE address = ? AND owner = ?",
+            "SELECT asset, position FROM owners JOIN assets ON assets.id = owners.asset "
+            "WHERE address = ? AND owner = ?",
             (asset, owner),
         ).fetchone()
         if row is None or row[1] >= account_count:
@@ -139,3 +142,14 @@ def _connect(path: Path) -> sqlite3.Connection:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
     return db
+
+
+def _is_usable(db: sqlite3.Connection, genesis_hash: Hash) -> bool:
+    if db.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA_VERSION:
+        return False
+    return bool(db.execute("SELECT genesis_hash = ? FROM sealed", (genesis_hash,)).fetchone()[0])
+
+
+def _read_epoch(db: sqlite3.Connection) -> int:
+    epoch: int = db.execute("SELECT epoch FROM sealed").fetchone()[0]
+    return epoch

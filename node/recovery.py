@@ -1,7 +1,7 @@
 """Coming back: from whatever is on disk to the state that the sequencer goes on from.
 
-The same code that applies blocks in normal life applies them here, and everything is checked but the payers' signatures,
-which this node checked before it wrote them. What does not fit stops the node: `BrokenInvariant`.
+The same code that applies blocks in normal life applies them here, and everything is checked but the payers'
+signatures, which this node checked before it wrote them. What does not fit stops the node: `BrokenInvariant`.
 """
 
 from pathlib import Path

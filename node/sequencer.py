@@ -255,17 +255,17 @@ class Sequencer:
             self._put(barrier)
             await barrier.done
 
-    def forget_until(self, block: int) -> None:
-        """The index has everything up to `block`."""
-        while self._recent_blocks and self._recent_blocks[0][0] <= block:
+    def forget_until(self, height: int) -> None:
+        """The index has every journal entry below `height`."""
+        while self._recent_blocks and self._recent_blocks[0][0] < height:
             for payment_id in self._recent_blocks.popleft()[1]:
                 del self._recent[payment_id]
 
-    def remember(self, block: int, payment_ids: list[Hash]) -> None:
-        """At start-up: a block that the index has not reached."""
-        for index, payment_id in enumerate(payment_ids):
-            self._recent[payment_id] = Placed(block, index)
-        self._recent_blocks.append((block, payment_ids))
+    def remember(self, height: int, block: int, record_ids: list[Hash]) -> None:
+        """At start-up, in order: a block at this height of the journal, which the index has not reached."""
+        for index, record_id in enumerate(record_ids):
+            self._recent[record_id] = Placed(block, index)
+        self._recent_blocks.append((height, record_ids))
 
     # --- the loop
 
@@ -354,7 +354,7 @@ class Sequencer:
         draft.encoded.append(encode_record(deposit))
 
     def _write_next(self) -> bool:
-        """Closes the draft, or takes the event that is next, and starts writing it. Whether there was anything to do."""
+        """Closes the draft, or takes the event that is next, and starts writing it. Whether there was any to take."""
         draft = self._draft
         if draft is not None:
             self._draft = None
@@ -377,9 +377,7 @@ class Sequencer:
         apply_block_end(state, header.number, block_hash, draft.timestamp)
         self.epoch_records += len(draft.records)
         entry = BLOCK_PREFIX + encode_block(header, draft.encoded)
-        self._write(
-            entry, header.number, draft.waiting, lambda: self._publish_block(header, block_hash, draft, tree)
-        )
+        self._write(entry, header.number, draft.waiting, lambda: self._publish_block(header, block_hash, draft, tree))
 
     def _write(
         self, entry: bytes, block_number: int | None, waiting: Sequence[_Request], publish: Callable[[], None]
@@ -408,7 +406,7 @@ class Sequencer:
         self._journal.put_signature(header.number, signature)
         self.durable_block = header.number
         ids = [record.id for record in draft.records if type(record) is SignedPayment]
-        self._recent_blocks.append((header.number, ids))
+        self._recent_blocks.append((self._journal.height - 1, ids))
         self._on_durable(PublishedBlock(header, block_hash, signature, draft.records, tree))
         self._answer_all(draft.waiting)
 

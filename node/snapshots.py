@@ -1,7 +1,7 @@
 """Snapshots: the ledger at the boundary of two epochs, on disk, so that a restart need not begin at block 1.
 
-Derived: a snapshot that is damaged, foreign or ahead of the journal is passed over, and without any the whole journal is
-replayed. Its trees' roots are held against the journal's seals by whoever restores them.
+Derived: a snapshot that is damaged, foreign or ahead of the journal is passed over, and without any the whole journal
+is replayed. Its trees' roots are held against the journal's seals by whoever restores them.
 """
 
 import os

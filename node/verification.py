@@ -1,4 +1,4 @@
-"""The pool of verifiers: submissions go out to whichever is least busy, results come back in the order of the asking."""
+"""The pool of verifiers: submissions go to whichever is least busy, verdicts come back in the order of the asking."""
 
 import asyncio
 from collections import deque

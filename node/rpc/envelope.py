@@ -77,7 +77,7 @@ def decode_body(body: bytes) -> tuple[bool, list[Item]]:
 
     Raises `EnvelopeError`: not JSON, an empty batch, a batch of more than 1,000.
     """
-    if not body.lstrip()[:1] == b"[":
+    if body.lstrip()[:1] != b"[":
         return False, [_decode_call(body, is_whole=True)]
     try:
         items = _decode_calls(body)

@@ -12,12 +12,13 @@ from chain import wire
 from chain.block import BLOCK_TYPE
 from chain.commitment import ASSET_COMMITMENT_TYPE, COMMITMENT_TYPE
 from chain.errors import MalformedRequest, UnknownAsset
-from chain.kinds import KINDS
 from chain.payment import Output, Payment, check_structure
 from chain.primitives import MAX_U64, MAX_U256, ZERO_HASH
 from node import __version__
 from node.archive import Archive
+from node.index import PaymentFilter
 from node.ledger_info import LedgerInfo
+from node.refusals import Overloaded
 from node.sequencer import Declined, Sequencer
 from node.verification import Refused, Verified, VerifierPool
 from node.workers.verifier import encode_refusal
@@ -46,10 +47,9 @@ class Methods:
         return self._verifiers.count + self.sequencer.backlog
 
     async def send_payments(self, submissions: list[bytes]) -> list[PaymentAnswer]:
-        """Verifies, orders and receipts payments, in their order. Each submission is the JSON text of the parameters."""
+        """Verifies, orders and receipts payments, in their order. Each submission is the JSON text of its parameters."""
         if self.backlog + len(submissions) > self._max_backlog:
-            overloaded = Refused("overloaded", "too many payments are waiting; try again", {"backlog": hex(self.backlog)})
-            return [overloaded] * len(submissions)
+            return [Refused(*encode_refusal(Overloaded(self.backlog)))] * len(submissions)
         verdicts = await self._verifiers.verify([_to_list(params) for params in submissions])
         verified = [verdict for verdict in verdicts if isinstance(verdict, Verified)]
         outcomes = iter(await self.sequencer.submit(verified) if verified else [])
@@ -181,21 +181,18 @@ async def list_payments(methods: Methods, params: bytes) -> dict[str, Any]:
         return None if value is None else decode(value, name, *arguments)
 
     limit = take("limit", wire.decode_quantity, MAX_PAGE)
-    if limit == 0:
-        raise MalformedRequest("limit: at least 1")
-    kind = filters.get("kind")
-    if kind is not None and kind not in KINDS:
-        raise MalformedRequest(f"kind: one of {' '.join(KINDS)}")
-    return await methods.archive.list_payments(
+    wanted = PaymentFilter(
         account=take("account", wire.decode_address),
         asset=take("asset", wire.decode_address),
-        kind=kind,
+        kind=filters.get("kind"),
         reference=take("reference", wire.decode_hash),
         from_s=take("from", wire.decode_quantity, MAX_U64),
         to_s=take("to", wire.decode_quantity, MAX_U64),
-        cursor=_decode_cursor(filters.get("cursor")),
-        limit=_DEFAULT_PAGE if limit is None else limit,
     )
+    if wanted.kind is not None and not isinstance(wanted.kind, str):
+        raise MalformedRequest("kind: not text")
+    cursor = _decode_cursor(filters.get("cursor"))
+    return await methods.archive.list_payments(wanted, cursor, _DEFAULT_PAGE if limit is None else limit)
 
 
 async def quote(methods: Methods, params: bytes) -> dict[str, Any]:
@@ -328,5 +325,3 @@ def _to_list(params: bytes) -> bytes:
     except msgspec.DecodeError:
         return params
     return b"[" + bytes(named.payment) + b"," + bytes(named.signature) + b"]"
-
-

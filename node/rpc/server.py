@@ -132,7 +132,7 @@ class RpcServer:
             return encode_refusal(call_id, *describe_refusal(refusal))
         except SequencerStopped as stopped:
             return _encode_halted(call, stopped)
-        except Exception:
+        except Exception:  # noqa: BLE001
             # A fault of ours: the caller hears that much, the log everything, and the state was not touched.
             _log.exception("a call failed", method=call.method)
             return encode_error(call_id, INTERNAL_ERROR, "internal error; the operator's log has the details")

@@ -1,0 +1,1 @@
+"""The block explorer: pages over the node's read side."""

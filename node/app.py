@@ -1,0 +1,531 @@
+"""The wiring: every part made, joined, run together, and stopped in order.
+
+Data flows one way: edge → verifiers → sequencer → journal → receipts, and from the journal on to the index, the sealer,
+and Ethereum. Whatever fails for good ends the whole process; what a restart finds on disk is all it needs.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import structlog
+import uvicorn
+import uvloop
+from coincurve import PrivateKey
+from eth_account.signers.local import LocalAccount
+
+from chain.block import Deposit
+from chain.commitment import decode_commitment
+from chain.payment import SignedPayment
+from chain.primitives import ETHER, Address, Hash
+from chain.signatures import compute_address
+from chain.wire import decode_address, encode_address
+from explorer.app import Explorer
+from node import metrics
+from node.archive import Archive
+from node.config import ConfigurationError, NodeConfig
+from node.deployment import open_deployment
+from node.entries import BlockEntry, decode_entry
+from node.epochs import EpochKeeper, Timing
+from node.ethereum.committer import Committer
+from node.ethereum.decision import CommitterSettings
+from node.ethereum.endpoint import Endpoint
+from node.ethereum.faults import EthereumFault
+from node.ethereum.gateway import Gateway
+from node.ethereum.l1 import Deployment
+from node.ethereum.store import EthereumStore
+from node.ethereum.watcher import Watcher, WatcherSettings
+from node.follower import Follower, Progress
+from node.health import MAX_INDEX_LAG, Check, Health
+from node.index import IndexReader
+from node.journal import LevelDBJournal
+from node.keys import open_account, open_signing_key
+from node.ledger_info import AssetInfo, LedgerInfo, Position
+from node.process import WorkerProcess
+from node.proofs import ProofReader
+from node.recovery import Recovered, open_ledger, read_header, recover
+from node.rpc.methods import Methods
+from node.rpc.server import Receive, RpcServer, Scope, Send
+from node.sequencer import PublishedBlock, Sequencer
+from node.snapshots import find_newest_snapshot
+from node.verification import VerifierPool
+
+_MAX_REMEMBERED: Final = 2_000_000
+"""Payments that the index may lack when serving begins; with more, it is waited for."""
+
+_GRACE_SECONDS: Final = 5
+"""For requests that are being answered when the node is told to stop."""
+
+_Result = TypeVar("_Result")
+
+_log = structlog.get_logger(__name__)
+
+
+def run(config: NodeConfig, on_ready: Callable[[int], None] | None = None) -> None:
+    """Runs a node until SIGTERM or SIGINT. `on_ready` hears the port once requests are answered.
+
+    Raises `ConfigurationError`, `DifferentLedger`, `WrongDeployment`, OSError (port taken, disk), and whatever ended a
+    part that must not end.
+    """
+    configure_logging(config)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(Node(config, on_ready).run())
+
+
+def configure_logging(config: NodeConfig) -> None:
+    """Structured lines on standard error: JSON, or for people."""
+    renderer: Any = (
+        structlog.processors.JSONRenderer() if config.log_format == "json" else structlog.dev.ConsoleRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[config.log_level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def read_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class _Sink:
+    """The ledger as the watcher sees it."""
+
+    def __init__(self, sequencer: Sequencer, info: LedgerInfo) -> None:
+        self._sequencer = sequencer
+        self._info = info
+
+    @property
+    def assets(self) -> tuple[Address, ...]:
+        return self._sequencer.state.assets
+
+    @property
+    def deposit_counts(self) -> Mapping[Address, int]:
+        return self._sequencer.state.deposit_counts
+
+    async def list_assets(self, assets: list[Address]) -> None:
+        for asset in assets:
+            await self._sequencer.list_asset(asset)
+            self._info.take_asset(asset)
+
+    async def credit_deposits(self, deposits: list[Deposit]) -> None:
+        await self._sequencer.credit_deposits(deposits)
+        metrics.DEPOSITS.inc(len(deposits))
+
+
+class _SettlementView:
+    """Ethereum as the epochs see it."""
+
+    def __init__(self, watcher: Watcher, committer: Committer, first_deposit_at: int) -> None:
+        self._watcher = watcher
+        self._committer = committer
+        self.first_deposit_at = first_deposit_at
+        """Unix seconds: of the first block, which holds the first deposit; 0 before it."""
+
+    @property
+    def mined_epoch(self) -> int:
+        return self._committer.mined_epoch
+
+    @property
+    def synced_until(self) -> int:
+        return 0 if self._watcher.synced is None else self._watcher.synced.l1_timestamp
+
+    @property
+    def newest_l1_time(self) -> int:
+        return max(self.synced_until, (self._committer.status()["l1_timestamp"] or 0) // 1000)
+
+    @property
+    def last_included_at(self) -> int:
+        status = self._committer.get_epoch(self.mined_epoch)
+        if status is None or status.inclusion is None:
+            return self.first_deposit_at
+        return status.inclusion.included_at
+
+
+class Node:
+    """One run of the service. Parts are attributes, made in `_open` in the order in which they need each other."""
+
+    def __init__(self, config: NodeConfig, on_ready: Callable[[int], None] | None = None) -> None:
+        self._config = config
+        self._on_ready = on_ready
+        self._data_dir = Path(config.data_dir)
+        self._stopping = asyncio.Event()
+        self._deposit_started_at = 0
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        with _bind(self._config.host, self._config.port) as listener, contextlib.suppress(_Stopped):
+            async with self._open():
+                await self._serve(listener)
+
+    # --- opening
+
+    @contextlib.asynccontextmanager
+    async def _open(self) -> AsyncIterator[None]:
+        """Everything from disk, in a state to serve; closed again in the opposite order."""
+        config = self._config
+        operator_key = open_signing_key(config.operator, "operator")
+        gas_account = open_account(config.gas, "gas")
+        if gas_account.key == operator_key.secret:
+            raise ConfigurationError("the gas key and the operator key must be two keys")
+        self._data_dir.mkdir(parents=True, exist_ok=True)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(_lock(self._data_dir))
+            settlement = decode_address(config.ethereum.settlement, "ethereum.settlement")
+            gateway = Gateway(Endpoint(config.ethereum.url), config.ethereum.chain_id, settlement)
+            stack.push_async_callback(gateway.close)
+            deployment = await self._or_stop(open_deployment(self._data_dir / "deployment.json", gateway))
+            _check_deployment(deployment, config, settlement, compute_address(operator_key.public_key))
+            journal = LevelDBJournal(self._data_dir / "journal")
+            stack.callback(journal.close)
+            genesis = open_ledger(journal, deployment.parameters)
+            recovered = recover(journal, self._data_dir / "snapshots", deployment.parameters, operator_key)
+            store = EthereumStore(self._data_dir / "ethereum.sqlite", config.ethereum.chain_id, settlement)
+            stack.callback(store.close)
+            self._gateway, self._journal, self._deployment = gateway, journal, deployment
+            await self._open_ledger(stack, genesis, recovered, operator_key)
+            await self._open_settlement(stack, store, gas_account, recovered, operator_key)
+            yield
+
+    async def _open_ledger(
+        self, stack: contextlib.AsyncExitStack, genesis: bytes, recovered: Recovered, operator_key: PrivateKey
+    ) -> None:
+        """The sequencer, its verifiers, and the workers that follow the journal."""
+        parameters, journal = self._deployment.parameters, self._journal
+        self._durable = Progress(journal.height)
+        self._sequencer = Sequencer(recovered.state, journal, operator_key, read_clock_ms, self._take_durable)
+        self._sequencer.epoch_records = recovered.epoch_records
+        self._verifiers = await VerifierPool.start(self._config.verifiers, parameters.domain)
+        stack.push_async_callback(self._verifiers.stop)
+
+        index_path = self._data_dir / "index.sqlite"
+        indexer = await WorkerProcess.start("indexer", str(index_path))
+        stack.push_async_callback(indexer.stop)
+        indexer.send(parameters.genesis_hash)
+        indexed_height = await indexer.receive()
+        self._indexer = Follower(indexer, journal, self._durable, indexed_height, self._take_indexed)
+        self._index = IndexReader(index_path)
+        stack.callback(self._index.close)
+
+        proofs_path, snapshots = self._data_dir / "proofs.sqlite", self._data_dir / "snapshots"
+        proven_epoch = ProofReader.read_epoch(proofs_path, parameters.genesis_hash)
+        # A cut whose seal is not in the journal must be sealed again: the sealer begins before it.
+        snapshot = find_newest_snapshot(snapshots, parameters, journal, min(proven_epoch, recovered.sealed_epoch))
+        sealer = await WorkerProcess.start("sealer", str(proofs_path), str(snapshots))
+        stack.push_async_callback(sealer.stop)
+        sealer.send((genesis, None if snapshot is None else snapshot.name))
+        self._sealer = Follower(sealer, journal, self._durable, await sealer.receive(), self._take_sealed)
+        self._proofs = ProofReader(proofs_path)
+        stack.callback(self._proofs.close)
+
+    async def _open_settlement(
+        self,
+        stack: contextlib.AsyncExitStack,
+        store: EthereumStore,
+        gas_account: LocalAccount,
+        recovered: Recovered,
+        operator_key: PrivateKey,
+    ) -> None:
+        """What speaks to Ethereum, and what is shown to the world."""
+        config, deployment, parameters = self._config, self._deployment, self._deployment.parameters
+        ethereum = config.ethereum
+        poll_ms = int(ethereum.poll_seconds * 1000)
+        self._info = LedgerInfo(parameters, deployment.operator, self._get_position)
+        for asset in self._sequencer.state.assets:
+            self._info.take_asset(asset)
+        self._watcher = Watcher(
+            self._gateway,
+            store,
+            _Sink(self._sequencer, self._info),
+            deployment,
+            WatcherSettings(confirmations=ethereum.confirmations, poll_interval_ms=poll_ms),
+            read_clock_ms,
+        )
+        self._committer = Committer(
+            self._gateway,
+            store,
+            gas_account,
+            deployment,
+            CommitterSettings(
+                confirmations=ethereum.confirmations,
+                poll_interval_ms=poll_ms,
+                rebroadcast_interval_ms=int(ethereum.rebroadcast_seconds * 1000),
+                bump_interval_ms=int(ethereum.bump_seconds * 1000),
+                max_fee_wei=ethereum.max_fee_gwei * 10**9,
+                daily_budget_wei=ethereum.daily_budget_gwei * 10**9,
+            ),
+            read_clock_ms,
+        )
+        if recovered.last_seal is not None:
+            await self._committer.submit(recovered.last_seal.commitment, recovered.last_seal.signature)
+        first_block = read_header(self._journal, 1).timestamp // 1000 if recovered.state.block_number else 0
+        self._settlement = _SettlementView(self._watcher, self._committer, first_block)
+        self._epochs = EpochKeeper(
+            self._sequencer,
+            self._settlement,
+            Timing(
+                config.epoch_seconds, deployment.min_interval, deployment.max_silence, config.max_clock_lead_seconds
+            ),
+            parameters,
+            operator_key,
+            recovered.sealed_epoch,
+            read_clock_ms,
+            self._committer.submit,
+        )
+        self._archive = Archive(
+            parameters,
+            self._journal,
+            self._durable,
+            self._index,
+            self._indexer.progress,
+            self._proofs,
+            self._sequencer,
+            self._committer,
+            self._epochs,
+        )
+        stack.callback(self._archive.close)
+        self._methods = Methods(self._sequencer, self._verifiers, self._archive, self._info, config.max_backlog)
+        self._rpc = RpcServer(self._methods, config.max_body_bytes)
+        self._health = self._make_health()
+        self._explorer = Explorer(
+            index=self._index,
+            get_epoch=self._committer.get_epoch,
+            info=self._info,
+            report_health=self._health.report,
+            render_metrics=self._render_metrics,
+        )
+
+    # --- running
+
+    async def _serve(self, listener: socket.socket) -> None:
+        """All parts side by side, until one fails or the node is told to stop."""
+        port = listener.getsockname()[1]
+        server = _Server(
+            uvicorn.Config(
+                self._answer,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+                backlog=2048,
+            )
+        )
+        async with asyncio.TaskGroup() as group:
+            # What payments need; ends last.
+            inner = [
+                group.create_task(part.run())
+                for part in (self._verifiers, self._sequencer, self._indexer, self._sealer)
+            ]
+            await self._or_stop(self._remember_unindexed())
+            # What feeds on it.
+            outer = [
+                group.create_task(coroutine)
+                for coroutine in (
+                    self._watcher.run(),
+                    self._committer.run(),
+                    self._epochs.run(),
+                    self._confirm_deployment(),
+                )
+            ]
+            serving = group.create_task(server.serve(sockets=[listener]))
+            _log.info("serving", port=port, head_block=self._sequencer.durable_block)
+            if self._on_ready is not None:
+                self._on_ready(port)
+            await self._stopping.wait()
+            _log.info("stopping")
+            server.should_exit = True
+            await serving
+            await _cancel(outer)
+            await self._sequencer.drain()
+            await _cancel(inner)
+        _log.info("stopped", head_block=self._sequencer.durable_block)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] in ("/", "/rpc") and scope["method"] in ("POST", "OPTIONS"):
+            await self._rpc(scope, receive, send)
+        else:
+            await self._explorer(scope, receive, send)
+
+    async def _remember_unindexed(self) -> None:
+        """A payment sent again must be found, also while the index has not reached it."""
+        while True:
+            height, count = self._indexer.progress.value, 0
+            blocks: list[tuple[int, int, list[Hash]]] = []
+            for entry_height, entry in self._journal.read(height):
+                decoded = decode_entry(entry)
+                if isinstance(decoded, BlockEntry):
+                    ids = [record.id for record in decoded.block.records]
+                    blocks.append((entry_height, decoded.block.header.number, ids))
+                    count += len(ids)
+                if count > _MAX_REMEMBERED:
+                    break
+            else:
+                for entry_height, number, ids in blocks:
+                    self._sequencer.remember(entry_height, number, ids)
+                return
+            _log.warning("waiting for the index", height=height, journal_height=self._journal.height)
+            await self._indexer.progress.reach(height + 1)
+
+    async def _confirm_deployment(self) -> None:
+        """What is on disk about the contract is held against Ethereum as soon as that answers."""
+        parameters = self._deployment.parameters
+        while True:
+            try:
+                await self._gateway.check_deployment(
+                    parameters.deployed_at, parameters.native_asset, self._deployment.operator
+                )
+                for asset in self._info.assets:
+                    if asset != ETHER and self._info.assets[asset].decimals is None:
+                        self._info.take_asset(asset, AssetInfo(*await self._gateway.get_token(asset)))
+            except EthereumFault:
+                _log.warning("Ethereum is out of reach: the deployment is not confirmed yet")
+            await asyncio.sleep(self._config.ethereum.poll_seconds)
+
+    # --- what the parts tell each other
+
+    def _take_durable(self, block: PublishedBlock | None) -> None:
+        if block is not None:
+            self._archive.take_block(block)
+            metrics.BLOCKS.inc()
+            metrics.BLOCK_RECORDS.observe(len(block.records))
+            metrics.PAYMENTS.inc(sum([isinstance(record, SignedPayment) for record in block.records]))
+            if block.header.number == 1:
+                self._settlement.first_deposit_at = block.header.timestamp // 1000
+        self._durable.advance(self._journal.height)
+
+    async def _take_indexed(self, height: int) -> int:
+        self._sequencer.forget_until(height)
+        return height
+
+    async def _take_sealed(self, answer: tuple[int, list[bytes]]) -> int:
+        height, sealed = answer
+        for commitment in sealed:
+            await self._epochs.take_sealed(decode_commitment(commitment))
+        return height
+
+    def _get_position(self) -> Position:
+        return Position(
+            epoch=self._sequencer.durable_epoch,
+            head_block=self._sequencer.durable_block,
+            sealed_epoch=self._epochs.sealed_epoch,
+            mined_epoch=self._committer.mined_epoch,
+            final_epoch=self._committer.final_epoch,
+        )
+
+    # --- how it is
+
+    def _make_health(self) -> Health:
+        health = Health()
+        health.add("sequencer", lambda: Check("stopping" if self._stopping.is_set() else "running",
+                                              not self._stopping.is_set(), is_vital=True))  # fmt: skip
+        health.add("index", self._check_index)
+        health.add("epochs", self._check_epochs)
+        health.add("watcher", lambda: _check_status(self._watcher.status()))
+        health.add("committer", lambda: _check_status(self._committer.status()))
+        return health
+
+    def _check_index(self) -> Check:
+        lag = self._durable.value - self._indexer.progress.value
+        return Check("current" if lag <= MAX_INDEX_LAG else "behind", lag <= MAX_INDEX_LAG, f"{lag} entries behind")
+
+    def _check_epochs(self) -> Check:
+        overdue = read_clock_ms() - self._epochs.due_at
+        is_late = self._epochs.obstacle is not None and overdue > self._config.epoch_seconds * 1000
+        return Check("late" if is_late else "on_time", not is_late, self._epochs.obstacle or "")
+
+    def _render_metrics(self) -> bytes:
+        position = self._get_position()
+        metrics.HEAD_BLOCK.set(position.head_block)
+        metrics.OPEN_EPOCH.set(position.epoch)
+        metrics.OPEN_EPOCH_RECORDS.set(self._sequencer.epoch_records)
+        metrics.SEALED_EPOCH.set(position.sealed_epoch)
+        metrics.MINED_EPOCH.set(position.mined_epoch)
+        metrics.FINAL_EPOCH.set(position.final_epoch)
+        metrics.BACKLOG.set(self._methods.backlog)
+        metrics.INDEX_LAG.set(self._durable.value - self._indexer.progress.value)
+        metrics.L1_SYNCED_AT.set(self._settlement.synced_until)
+        return metrics.render()
+
+    async def _or_stop(self, waiting: Coroutine[Any, Any, _Result]) -> _Result:
+        """What `waiting` returns. Raises `_Stopped` if the node is told to stop before that."""
+        task, stop = asyncio.ensure_future(waiting), asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise _Stopped
+            return task.result()
+        finally:
+            await _cancel([task, stop])
+
+
+class _Stopped(Exception):
+    """The node was told to stop before it served."""
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the node."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _bind(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family, backlog=2048) as listener:
+        # Accepted sockets inherit it; without it an answer's body waits 40 ms for the acknowledgement of its head.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        yield listener
+
+
+@contextlib.contextmanager
+def _lock(data_dir: Path) -> Iterator[None]:
+    """One node a data directory. The lock goes with the process, however that ends."""
+    with (data_dir / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigurationError(f"another node runs in {data_dir}") from error
+        yield
+
+
+def _check_deployment(deployment: Deployment, config: NodeConfig, settlement: Address, operator: Address) -> None:
+    if (deployment.l1_chain_id, deployment.settlement) != (config.ethereum.chain_id, settlement):
+        raise ConfigurationError(
+            f"data_dir belongs to contract {encode_address(deployment.settlement)} on chain {deployment.l1_chain_id}"
+        )
+    if deployment.operator != operator:
+        raise ConfigurationError(
+            f"the operator key is {encode_address(operator)}, the contract wants {encode_address(deployment.operator)}"
+        )
+
+
+def _check_status(status: dict[str, Any]) -> Check:
+    return Check(status["state"], status["is_ok"], status["detail"])

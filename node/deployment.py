@@ -1,0 +1,47 @@
+"""The contract's constants, kept on disk: they never change, and a node must start while Ethereum is out of reach."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from node.ethereum.faults import EthereumFault
+from node.ethereum.gateway import Gateway
+from node.ethereum.l1 import Deployment
+
+_RETRY_SECONDS: Final = 2.0
+
+_log = structlog.get_logger(__name__)
+
+
+async def open_deployment(path: Path, gateway: Gateway) -> Deployment:
+    """From disk, or from Ethereum, which is waited for if this is the first start.
+
+    Raises `WrongDeployment` when the endpoint serves another chain or another contract, or the file is of another one.
+    """
+    if path.exists():
+        return msgspec.json.decode(path.read_bytes(), type=Deployment)
+    deployment = await _fetch(gateway)
+    _write(path, deployment)
+    return deployment
+
+
+def _write(path: Path, deployment: Deployment) -> None:
+    unfinished = path.with_suffix(".unfinished")
+    with unfinished.open("wb") as file:
+        file.write(msgspec.json.encode(deployment))
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(path)
+
+
+async def _fetch(gateway: Gateway) -> Deployment:
+    while True:
+        try:
+            return await gateway.get_deployment()
+        except EthereumFault as fault:
+            _log.warning("waiting for Ethereum, to learn the contract's constants", fault=str(fault))
+            await asyncio.sleep(_RETRY_SECONDS)

@@ -1,0 +1,29 @@
+"""The node's keys: encrypted keystores, opened once at the start."""
+
+from pathlib import Path
+
+import msgspec
+from coincurve import PrivateKey
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+
+from node.config import ConfigurationError, KeyConfig
+
+
+def open_account(key: KeyConfig, name: str) -> LocalAccount:
+    """Raises `ConfigurationError` when the keystore or its password file cannot be read, or do not fit together."""
+    try:
+        keystore = msgspec.json.decode(Path(key.keystore).read_bytes())
+        password = Path(key.password_file).read_text().rstrip("\n")
+        account: LocalAccount = Account.from_key(Account.decrypt(keystore, password))
+    except (OSError, ValueError, KeyError, TypeError, msgspec.DecodeError) as error:
+        # The error may quote what it read; a name and a path are all that leaves here.
+        raise ConfigurationError(
+            f"{name}: the keystore {key.keystore} cannot be opened: {type(error).__name__}"
+        ) from None
+    return account
+
+
+def open_signing_key(key: KeyConfig, name: str) -> PrivateKey:
+    """As `open_account`, in the form that signs digests."""
+    return PrivateKey(bytes(open_account(key, name).key))
