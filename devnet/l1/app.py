@@ -10,7 +10,6 @@ import signal
 import socket
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -32,9 +31,12 @@ DEFAULT_PORT: Final = 8545
 READERS: Final = 4
 """Threads that answer requests. More would not answer faster: py-evm holds the interpreter's lock."""
 STACK_BYTES: Final = 256 << 20
-"""Of address space, for each thread: the EVM nests 1,024 calls deep, py-evm uses some ten Python frames for each."""
+"""Of address space, for each thread. The EVM nests calls up to 1,024 deep, and for that py-evm raises Python's
+recursion limit to 12,288 for everything: JSON nested as deep takes 32 MiB of stack before it is refused."""
 MAX_SLEEP_S: Final = 1.0
 """Between two looks at the clock: it may be set while we sleep."""
+CLOCK_BEHIND_S: Final = 60
+"""A longer wait for the next block than this is worth a warning: somebody has set the clock back."""
 GRACE_S: Final = 3
 """For requests being answered when the process is told to end."""
 
@@ -61,6 +63,9 @@ def run(
         if data_dir is None:
             data_dir = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="tally-l1-")))
         listener = resources.enter_context(socket.create_server((host, port)))
+        # Accepted sockets inherit it. asyncio would set it for them, but not for those of a ready-made listener, and
+        # then each answer waits 40 ms for an acknowledgement between its head and its body.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         store = Store(data_dir)
         resources.callback(store.close)
         chain = Chain(store, chain_id, block_time_s=block_time_s)
@@ -68,6 +73,8 @@ def run(
         def announce() -> None:
             bound_port = listener.getsockname()[1]
             url = f"http://{host}:{bound_port}"
+            if (wait_s := chain.compute_wait_s()) > CLOCK_BEHIND_S:
+                logger.warning("the clock is behind the last block: the next one comes in %d s", wait_s)
             logger.info("chain %d at block %d, listening on %s", chain.chain_id, chain.head.block_number, url)
             if ready_fd is not None:
                 ready = {"url": url, "port": bound_port, "chainId": chain.chain_id, "block": chain.head.block_number}
@@ -108,7 +115,7 @@ async def serve(chain: Chain, listener: socket.socket, parent_fd: int | None, an
 async def mine_by_the_clock(chain: Chain, executor: Executor) -> None:
     loop = asyncio.get_running_loop()
     while True:
-        wait_s = chain.next_block_due - time.time()
+        wait_s = chain.compute_wait_s()
         if wait_s > 0:
             await asyncio.sleep(min(wait_s, MAX_SLEEP_S))
             continue

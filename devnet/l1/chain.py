@@ -81,6 +81,10 @@ class Chain:
         """Unix seconds. Two blocks are at least a block time apart, and a timestamp is never ahead of the clock."""
         return int(self._head.timestamp) + self._block_time_s
 
+    def compute_wait_s(self) -> float:
+        """Until the next block is due; not positive if it is."""
+        return self.next_block_due - self._clock()
+
     def get_header(self, number: int) -> Header | None:
         hash_ = self._store.get_block_hash(number) if 0 <= number <= self._head.block_number else None
         return None if hash_ is None else self.get_header_by_hash(hash_)
@@ -178,7 +182,7 @@ class Chain:
             try:
                 builder.apply(candidate.transaction)
             except ValidationError as error:
-                # Its sender has spent the money since it was accepted.
+                # The pool's rules leave no room for this; if they do after all, it must not stop the chain.
                 logger.warning("dropped transaction 0x%s: %s", candidate.hash.hex(), error)
                 rejected.append(candidate)
             if self._stopwatch() >= stop_at:

@@ -264,10 +264,10 @@ class Methods:
         if installed.query is None:
             headers = map(self._chain.get_header, range(installed.next_block, head + 1))
             return [encode_data(header.hash) for header in headers if header is not None]
-        first, last = self._get_range(installed.query)
-        if installed.query.last.tag is not None:
-            last = head
-        found = find_logs(self._chain, installed.query.wanted, max(first, installed.next_block), min(last, head))
+        query = installed.query
+        first = max(query.first.number or 0, installed.next_block)
+        last = head if query.last.number is None else min(query.last.number, head)
+        found = find_logs(self._chain, query.wanted, first, last)
         return [encode_log(log) for log in found]
 
     def get_filter_logs(self, id_: int) -> list[Json]:

@@ -192,7 +192,8 @@ def check_transaction(raw: bytes, chain_id: int, gas_limit: int) -> PooledTransa
     """All that can be said of a transaction without the state.
 
     OversizedData, MalformedTransaction, TypeNotSupported, NotReplayProtected, WrongChainId, InitcodeTooLarge,
-    ExceedsBlockGasLimit, FieldTooHigh, TipAboveFeeCap, InvalidSender, IntrinsicGasTooLow, FloorGasTooLow."""
+    ExceedsBlockGasLimit, NonceHasMaxValue, FieldTooHigh, TipAboveFeeCap, InvalidSender, IntrinsicGasTooLow,
+    FloorGasTooLow, MalformedTransaction (a field out of bounds)."""
     if len(raw) > MAX_RAW_BYTES:
         raise OversizedData(len(raw))
     transaction = decode_transaction(raw)
@@ -204,12 +205,18 @@ def check_transaction(raw: bytes, chain_id: int, gas_limit: int) -> PooledTransa
         raise InitcodeTooLarge(len(transaction.data))
     if transaction.gas > gas_limit:
         raise ExceedsBlockGasLimit
+    if transaction.nonce >= UINT_64_MAX:
+        raise NonceHasMaxValue
     check_fees(transaction)
     sender = recover_sender(transaction)
     if transaction.gas < (intrinsic_gas := compute_intrinsic_gas(transaction)):
         raise IntrinsicGasTooLow(transaction.gas, intrinsic_gas)
     if transaction.gas < (floor_gas := compute_floor_gas(transaction.data)):
         raise FloorGasTooLow(transaction.gas, floor_gas)
+    try:
+        transaction.validate()  # the machine's own checks, so that what is accepted can be executed
+    except ValidationError as error:
+        raise MalformedTransaction(str(error)) from error
     return PooledTransaction(
         raw=raw,
         transaction=transaction,
@@ -281,15 +288,12 @@ class Pool:
     def check(self, candidate: PooledTransaction, accounts: Accounts) -> PooledTransaction | None:
         """The transaction that `candidate` would replace, if any.
 
-        AlreadyKnown, SenderNotExternallyOwned, NonceHasMaxValue, NonceTooLow, InsufficientFunds,
-        ReplacementUnderpriced, PoolFull."""
+        AlreadyKnown, SenderNotExternallyOwned, NonceTooLow, InsufficientFunds, ReplacementUnderpriced, PoolFull."""
         if candidate.hash in self._by_hash:
             raise AlreadyKnown
         code = accounts.get_code(candidate.sender)
         if code and not code.startswith(DELEGATION_DESIGNATION_PREFIX):
             raise SenderNotExternallyOwned(candidate.sender)
-        if candidate.nonce >= UINT_64_MAX:
-            raise NonceHasMaxValue
         if candidate.nonce < (account_nonce := accounts.get_nonce(candidate.sender)):
             raise NonceTooLow(candidate.nonce, account_nonce)
 

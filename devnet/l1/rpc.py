@@ -49,7 +49,8 @@ class ClientGone(Exception):
 
 
 class RpcApplication:
-    """The machine works in the executor's threads, so that the event loop stays free to accept and to tell the time."""
+    """The executor's threads do the work, so that the event loop stays free to accept and to tell the time; they need a
+    large stack (`app.STACK_BYTES`) even to decode a request."""
 
     def __init__(self, methods: Methods, executor: Executor) -> None:
         self._methods = methods

@@ -89,6 +89,9 @@ class Store:
 
     def close(self) -> None:
         self._database.close()
+        # A cache inside `trie` holds on to what was read through it, this store included, to the end of the process:
+        # too late for plyvel's destructor.
+        del self._database
 
     def get_content(self, hash_: bytes) -> bytes | None:
         return self._get(CONTENT + hash_)
