@@ -175,7 +175,7 @@ class Ledger:
             block_hash=state.block_hash,
             timestamp=state.timestamp,
             previous=self._previous,
-            nonces=state.nonces,
+            nonces=dict(state.nonces),
             assets=tuple(
                 [
                     AssetSnapshot(asset, state.deposit_counts[asset], b"".join(book.indexes), book.tree.packed_leaves)

@@ -13,6 +13,7 @@ from chain.ledger import Ledger, SealedEpoch
 from chain.merkle import EMPTY_SUM
 from chain.payment import SignedPayment
 from chain.primitives import ZERO_HASH
+from chain.transition import replay_block
 from tests.unit.chain.actors import (
     ALICE,
     BOB,
@@ -28,6 +29,7 @@ from tests.unit.chain.actors import (
     make_block,
     make_ledger,
     make_payment,
+    make_state,
     sign,
     some_hash,
 )
@@ -294,3 +296,60 @@ def test_another_ledger_s_blocks_do_not_hang_on_this_one() -> None:
     later = msgspec.structs.replace(PARAMETERS, deployed_at=PARAMETERS.deployed_at - 1)
     with pytest.raises(BrokenInvariant, match="block 1 does not follow"):
         Ledger(later).apply_block(block)
+
+
+# --- snapshots
+
+
+def test_a_restored_ledger_goes_on_as_if_it_had_never_stopped() -> None:
+    ledger = make_ledger(deposit(0), deposit(0, BOB, 9, ETHER))
+    ledger.apply_block(make_block(ledger, *[sign(make_payment(nonce=nonce)) for nonce in (0, 5, 3)]))
+    ledger.cut(1, START_MS + 1000)
+    restored = Ledger.restore(PARAMETERS, ledger.take_snapshot())
+    assert restored.state.compute_fingerprint() == ledger.state.compute_fingerprint()
+    assert [restored.get_root(asset) for asset in (ETHER, TOKEN)] == [
+        ledger.get_root(asset) for asset in (ETHER, TOKEN)
+    ]
+    block = make_block(ledger, sign(make_payment((CAROL, 2), nonce=1)), deposit(1, CAROL))
+    assert restored.apply_block(block) == ledger.apply_block(block)
+    assert restored.cut(2, START_MS + 2000) == ledger.cut(2, START_MS + 2000)
+    assert restored.take_snapshot() == ledger.take_snapshot()
+
+
+def test_a_snapshot_stays_what_it_was() -> None:
+    ledger = make_ledger(deposit(0))
+    ledger.cut(1, START_MS + 1000)
+    snapshot = ledger.take_snapshot()
+    before = msgspec.json.encode((sorted(snapshot.nonces.items()), snapshot.assets))
+    ledger.apply_block(make_block(ledger, sign(make_payment()), deposit(1, CAROL)))
+    ledger.cut(2, START_MS + 2000)
+    assert msgspec.json.encode((sorted(snapshot.nonces.items()), snapshot.assets)) == before
+
+
+def test_snapshots_are_taken_between_epochs_only() -> None:
+    ledger = make_ledger(deposit(0))
+    with pytest.raises(BrokenInvariant, match="boundary of two epochs"):
+        ledger.take_snapshot()
+    ledger.cut(1, START_MS + 1000)
+    ledger.take_snapshot()
+    ledger.apply_block(make_block(ledger, deposit(1)))
+    with pytest.raises(BrokenInvariant, match="boundary of two epochs"):
+        ledger.take_snapshot()
+
+
+def test_replaying_a_state_alone_gives_the_same_state() -> None:
+    ledger, state = make_ledger(), make_state()
+    for records in ((deposit(0),), (PAYMENT, deposit(1, CAROL))):
+        block = make_block(ledger, *records)
+        assert replay_block(state, block) == ledger.apply_block(block)
+        assert state.compute_fingerprint() == ledger.state.compute_fingerprint()
+
+
+@pytest.mark.parametrize(("make", "problem"), TAMPERINGS.values(), ids=TAMPERINGS)
+def test_tampering_stops_the_replay_of_a_state_alone(make: Callable[[Ledger], Block], problem: str) -> None:
+    ledger, state = make_ledger(), make_state()
+    block = make_block(ledger, deposit(0))
+    ledger.apply_block(block)
+    replay_block(state, block)
+    with pytest.raises(BrokenInvariant, match=problem):
+        replay_block(state, make(ledger))
