@@ -25,6 +25,7 @@ from node.ethereum.decision import (
     Action,
     Adopt,
     CommitterSettings,
+    Decision,
     LookAtAccount,
     Observations,
     Reopen,
@@ -35,6 +36,7 @@ from node.ethereum.decision import (
     Simulation,
     Situation,
     State,
+    Step,
     Waiting,
     decide,
 )
@@ -206,25 +208,27 @@ class Committer:
         seen = await self._look()
         for _ in range(_MAX_ROUNDS):
             decision = decide(self._remember(), seen)
-            if decision.is_final or decision.situation is Situation.ADOPTING:
-                self._enter(decision.situation, decision.detail)
-            for action in decision.actions:
-                seen = await self._perform(action, seen)
-            is_new_block = self._seen is None or self._seen.latest.hash != seen.latest.hash
-            self._seen, self._seen_with = seen, self._inclusion
-            if decision.is_final:
-                if decision.actions:  # something was sent: what the endpoint said to it names the situation
-                    after = decide(self._remember(), seen)
-                    if after.is_final and not after.actions:
-                        self._enter(after.situation, after.detail)
-                if is_new_block or self._final_block is None:
-                    await self._advance_final_epoch(seen.latest)
-                return
-        raise EthereumFault(f"the chain changed {_MAX_ROUNDS} times while it was read")
+            if isinstance(decision, Decision):
+                break
+            for step in decision.steps:
+                seen = await self._take(step, seen)
+        else:
+            raise EthereumFault(f"the chain changed {_MAX_ROUNDS} times while it was read")
+        is_new_block = self._seen is None or self._seen.latest.hash != seen.latest.hash
+        self._seen, self._seen_with = seen, self._inclusion
+        self._enter(decision.situation, decision.detail)
+        for action in decision.actions:
+            await self._act(action, seen)
+        if decision.actions:  # what the endpoint said to it may be the situation now
+            after = decide(self._remember(), seen)
+            if isinstance(after, Decision):
+                self._enter(after.situation, after.detail)
+        if is_new_block or self._final_block is None:
+            await self._advance_final_epoch(seen.latest)
 
-    async def _perform(self, action: Action, seen: Observations) -> Observations:
+    async def _take(self, step: Step, seen: Observations) -> Observations:
         """Returns what is seen after it."""
-        match action:
+        match step:
             case LookAtAccount():
                 return msgspec.structs.replace(seen, account=await self._look_at_account(seen.latest))
             case Simulate(epoch):
@@ -237,7 +241,7 @@ class Committer:
                 self.change.notify()
                 return await self._look()
             case Adopt():
-                await self._adopt(action, seen.latest)
+                await self._adopt(step, seen.latest)
                 return await self._look()
             case Settle(attempt, outcome, gas_used, price):
                 _log.info("attempt_settled", epoch=attempt.epoch, attempt=attempt.number, outcome=str(outcome))
@@ -246,17 +250,18 @@ class Committer:
                 )
                 self._load()
                 return seen
+
+    async def _act(self, action: Action, seen: Observations) -> None:
+        match action:
             case Sign():
                 attempt = self._sign(action, seen.latest)
                 await asyncio.to_thread(self._store.add_attempt, attempt)
                 # If we die here, the restart sends these bytes.
                 self._load()
-                await self._send(attempt)
                 self.change.notify()
-                return seen
+                await self._send(attempt)
             case Send(attempt):
                 await self._send(attempt)
-                return seen
 
     # --------------------------------------------------------------------------------------------------------- looking
 
@@ -334,15 +339,17 @@ class Committer:
 
     # ---------------------------------------------------------------------------------------------------------- acting
 
-    async def _adopt(self, action: Adopt, latest: L1Block) -> None:
+    async def _adopt(self, step: Adopt, latest: L1Block) -> None:
         """Reads the `Committed` logs, from the last inclusion known, in bounded pieces, each kept as it comes."""
         low = (
             await self._gateway.find_block_at(self._deployment.deployed_at, 0, latest.number)
             if self._inclusion is None
             else self._inclusion.l1_block
         )
-        expected = action.first_epoch
-        while expected <= action.last_epoch and low <= latest.number:
+        expected = step.first_epoch
+        if expected < step.last_epoch:
+            self._enter(Situation.ADOPTING, f"epochs {expected} to {step.last_epoch}")
+        while expected <= step.last_epoch and low <= latest.number:
             high = min(low + self._settings.log_range - 1, latest.number)
             for event in await self._gateway.get_committed_events(low, high):
                 if event.commitment.epoch > expected:
@@ -351,7 +358,7 @@ class Committer:
                     await self._adopt_event(event)
                     expected += 1
             low = high + 1
-        if expected <= action.last_epoch:
+        if expected <= step.last_epoch:
             raise EthereumFault(f"the endpoint's logs lack the commitment of epoch {expected}")
 
     async def _adopt_event(self, event: CommittedEvent) -> None:

@@ -31,7 +31,7 @@ class Situation(StrEnum):
     IDLE = "idle"
     """Everything sealed is included."""
     ADOPTING = "adopting"
-    """Reading commitments from the chain."""
+    """Reading from the chain several commitments that were not known here."""
     WAITING_FOR_L1_TIME = "waiting_for_l1_time"
     """The newest L1 block is older than the cut, so the contract would call the cut a future one."""
     IN_FLIGHT = "in_flight"
@@ -226,37 +226,40 @@ class Send(msgspec.Struct, frozen=True):
     attempt: Attempt
 
 
-Action: TypeAlias = Reopen | Adopt | LookAtAccount | Simulate | Settle | Sign | Send
+Step: TypeAlias = Reopen | Adopt | LookAtAccount | Simulate | Settle
+"""What must be known, or noted, before anything can be decided."""
+
+Action: TypeAlias = Sign | Send
 
 
 class Decision(msgspec.Struct, frozen=True):
     situation: Situation
     detail: str = ""
     actions: tuple[Action, ...] = ()
-    is_final: bool = True
-    """False: look again once the actions are done, and decide anew."""
+
+
+class Undecided(msgspec.Struct, frozen=True):
+    """First these, then decide again, from what is remembered and seen after them."""
+
+    steps: tuple[Step, ...]
 
 
 # ------------------------------------------------------------------------------------------------------------ deciding
 
 
-def decide(state: State, seen: Observations) -> Decision:
+def decide(state: State, seen: Observations) -> Decision | Undecided:
     # What the chain shows comes first: nothing else is decided while the inclusions known here are not those up there.
     if seen.head.epoch < state.included_epoch:
-        return _look_again(Situation.ADOPTING, "a reorganisation", Reopen(seen.head.epoch + 1))
+        return _look_again(Reopen(seen.head.epoch + 1))
     if state.inclusion is not None and seen.inclusion_block_hash != state.inclusion.l1_block_hash:
-        return _look_again(Situation.ADOPTING, "a reorganisation", Reopen(state.included_epoch))
+        return _look_again(Reopen(state.included_epoch))
     if seen.head.epoch > state.included_epoch:
-        return _look_again(
-            Situation.ADOPTING,
-            f"epochs {state.included_epoch + 1} to {seen.head.epoch}",
-            Adopt(state.included_epoch + 1, seen.head.epoch),
-        )
+        return _look_again(Adopt(state.included_epoch + 1, seen.head.epoch))
     if seen.account is None and (state.waiting is not None or state.open_attempts):
-        return _look_again(Situation.IN_FLIGHT, "", LookAtAccount())
-    settled = tuple(_settle_attempts(state, seen))
+        return _look_again(LookAtAccount())
+    settled = _settle_attempts(state, seen)
     if settled:
-        return _look_again(Situation.IN_FLIGHT, "", *settled)
+        return _look_again(*settled)
 
     if state.diverged_epoch is not None:
         return Decision(Situation.DIVERGED, f"another commitment of epoch {state.diverged_epoch} was included")
@@ -264,10 +267,11 @@ def decide(state: State, seen: Observations) -> Decision:
         return Decision(Situation.IDLE)
     if not state.waiting.is_seal_here:
         return Decision(Situation.SEAL_MISSING, f"epoch {state.waiting.epoch} is next")
-    return _name_stall(state, seen, _decide_waiting(state, state.waiting, seen, seen.account))
+    decision = _decide_waiting(state, state.waiting, seen, seen.account)
+    return decision if isinstance(decision, Undecided) else _name_stall(state, seen, decision)
 
 
-def _decide_waiting(state: State, waiting: Waiting, seen: Observations, account: Account) -> Decision:
+def _decide_waiting(state: State, waiting: Waiting, seen: Observations, account: Account) -> Decision | Undecided:
     if seen.latest.timestamp * 1000 < waiting.cut_at:
         return Decision(
             Situation.WAITING_FOR_L1_TIME,
@@ -286,7 +290,7 @@ def _decide_waiting(state: State, waiting: Waiting, seen: Observations, account:
 
 def _decide_attempt(
     state: State, waiting: Waiting, seen: Observations, account: Account, nonce: int, live: Attempt | None
-) -> Decision:
+) -> Decision | Undecided:
     """A new attempt: the first one with its nonce, or a dearer one in the place of `live`."""
     settings = state.settings
     floor = _find_dearest([attempt for attempt in state.open_attempts if attempt.nonce == nonce])
@@ -299,7 +303,7 @@ def _decide_attempt(
         return _hold(state, seen, live, Decision(Situation.FEE_CAP_REACHED, problem))
     simulation = seen.simulation
     if simulation is None:
-        return _look_again(Situation.IN_FLIGHT, "", Simulate(waiting.epoch))
+        return _look_again(Simulate(waiting.epoch))
     if simulation.error is not None:
         # Not even `live` is sent again: mined, it would cost its gas for nothing.
         is_halted = simulation.error.name == "Halted"
@@ -382,8 +386,8 @@ def _name_stall(state: State, seen: Observations, decision: Decision) -> Decisio
     )
 
 
-def _look_again(situation: Situation, detail: str, *actions: Action) -> Decision:
-    return Decision(situation, detail, actions, is_final=False)
+def _look_again(*steps: Step) -> Undecided:
+    return Undecided(steps)
 
 
 def _is_due(now_ms: int, since_ms: int, interval_ms: int) -> bool:

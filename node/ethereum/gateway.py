@@ -327,19 +327,21 @@ class Gateway:
     # ---------------------------------------------------------------------------------------------------------- tokens
 
     async def get_token(self, asset: Address) -> tuple[str | None, int | None]:
-        """(symbol, decimals) as the ERC-20 says; None for what it does not say, or not in the standard's form."""
-        abi = load_abi("TestToken")
-        answers: list[Any] = []
-        for function in ("symbol", "decimals"):
+        """(symbol, decimals) as the ERC-20 says; None for what it does not say in the standard's form."""
+        symbol, decimals = await self._read_token(asset, "symbol"), await self._read_token(asset, "decimals")
+        return symbol, decimals
+
+    async def _read_token(self, asset: Address, function: str) -> Any:
+        abi = load_abi("TestToken")  # any ERC-20 with the optional functions will do
+        try:
             call = {"to": _to_hex(asset), "data": _to_hex(abi.encode_call(function))}
-            try:
-                data = decode_data(await self._ask_contract("eth_call", [call, "latest"]))
-                answers.append(abi.decode_result(function, data)[0])
-            except (Reverted, EthereumFault) as problem:
-                if isinstance(problem, EthereumFault) and not isinstance(problem, RpcError) and not data:
-                    raise
-                answers.append(None)
-        return answers[0], answers[1]
+            data = decode_data(await self._ask_contract("eth_call", [call, "latest"]))
+        except Reverted:
+            return None
+        try:
+            return abi.decode_result(function, data)[0]
+        except EthereumFault:
+            return None
 
     async def _view(self, at: int | str, function: str, *arguments: Any) -> tuple[Any, ...]:
         """A read of the contract as it stood at a block. None of the functions read here ever refuses."""
