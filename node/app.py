@@ -69,15 +69,16 @@ _Result = TypeVar("_Result")
 _log = structlog.get_logger(__name__)
 
 
-def run(config: NodeConfig, on_ready: Callable[[int], None] | None = None) -> None:
-    """Runs a node until SIGTERM or SIGINT. `on_ready` hears the port once requests are answered.
+def run(config: NodeConfig, on_ready: Callable[[int], None] | None = None, parent_fd: int | None = None) -> None:
+    """Runs a node until SIGTERM, SIGINT, or end of file on `parent_fd`. `on_ready` hears the port once requests are
+    answered.
 
     Raises `ConfigurationError`, `DifferentLedger`, `WrongDeployment`, OSError (port taken, disk), and whatever ended a
     part that must not end.
     """
     configure_logging(config)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(Node(config, on_ready).run())
+        runner.run(Node(config, on_ready, parent_fd).run())
 
 
 def configure_logging(config: NodeConfig) -> None:
@@ -160,17 +161,22 @@ class _SettlementView:
 class Node:
     """One run of the service. Parts are attributes, made in `_open` in the order in which they need each other."""
 
-    def __init__(self, config: NodeConfig, on_ready: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self, config: NodeConfig, on_ready: Callable[[int], None] | None = None, parent_fd: int | None = None
+    ) -> None:
         self._config = config
         self._on_ready = on_ready
+        self._parent_fd = parent_fd
         self._data_dir = Path(config.data_dir)
         self._stopping = asyncio.Event()
-        self._deposit_started_at = 0
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
+        if self._parent_fd is not None:
+            # Nobody writes to it: it becomes readable when the parent, its only writer, has ended.
+            loop.add_reader(self._parent_fd, self._stopping.set)
         with _bind(self._config.host, self._config.port) as listener, contextlib.suppress(_Stopped):
             async with self._open():
                 await self._serve(listener)
@@ -320,6 +326,8 @@ class Node:
         server = _Server(
             uvicorn.Config(
                 self._answer,
+                interface="asgi3",
+                proxy_headers=False,
                 http="httptools",
                 ws="none",
                 lifespan="off",

@@ -22,11 +22,15 @@ async def open_deployment(path: Path, gateway: Gateway) -> Deployment:
 
     Raises `WrongDeployment` when the endpoint serves another chain or another contract, or the file is of another one.
     """
-    if path.exists():
-        return msgspec.json.decode(path.read_bytes(), type=Deployment)
-    deployment = await _fetch(gateway)
-    _write(path, deployment)
+    deployment = _read(path)
+    if deployment is None:
+        deployment = await _fetch(gateway)
+        _write(path, deployment)
     return deployment
+
+
+def _read(path: Path) -> Deployment | None:
+    return msgspec.json.decode(path.read_bytes(), type=Deployment) if path.exists() else None
 
 
 def _write(path: Path, deployment: Deployment) -> None:
