@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import socket
 import tempfile
@@ -14,7 +15,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import msgspec
 import uvicorn
@@ -60,13 +61,12 @@ def run(
     DataDirectoryError, OSError (the port is taken)."""
     threading.stack_size(STACK_BYTES)
     with ExitStack() as resources:
-        if data_dir is None:
-            data_dir = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="tally-l1-")))
+        temporary_dir = None if data_dir else resources.enter_context(tempfile.TemporaryDirectory(prefix="tally-l1-"))
         listener = resources.enter_context(socket.create_server((host, port)))
         # Accepted sockets inherit it. asyncio would set it for them, but not for those of a ready-made listener, and
         # then each answer waits 40 ms for an acknowledgement between its head and its body.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        store = Store(data_dir)
+        store = Store(data_dir or Path(str(temporary_dir)))
         resources.callback(store.close)
         chain = Chain(store, chain_id, block_time_s=block_time_s)
 
@@ -81,11 +81,27 @@ def run(
                 with os.fdopen(ready_fd, "wb") as pipe:
                     pipe.write(msgspec.json.encode(ready) + b"\n")
 
-        asyncio.run(serve(chain, listener, parent_fd, announce))
+        def abandon() -> NoReturn:
+            # A call cannot be interrupted, and the store must not be closed under it. Everything that was answered is
+            # on disk, so leaving like this loses nothing.
+            logger.warning("a call is still running: leaving without it")
+            if temporary_dir is not None:
+                shutil.rmtree(temporary_dir, ignore_errors=True)
+            os._exit(0)
+
+        asyncio.run(serve(chain, listener, parent_fd, announce, abandon))
 
 
-async def serve(chain: Chain, listener: socket.socket, parent_fd: int | None, announce: Callable[[], None]) -> None:
-    """Ends when told to; raises what ends the mining, or the server, before that."""
+async def serve(
+    chain: Chain,
+    listener: socket.socket,
+    parent_fd: int | None,
+    announce: Callable[[], None],
+    abandon: Callable[[], NoReturn],
+) -> None:
+    """Ends when told to; raises what ends the mining, or the server, before that.
+
+    announce: called once listening. abandon: ends the process when requests outlive the grace."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
@@ -107,9 +123,11 @@ async def serve(chain: Chain, listener: socket.socket, parent_fd: int | None, an
         server.should_exit = True
         mining.cancel()
         stopping.cancel()
-        await asyncio.gather(serving, mining, stopping, return_exceptions=True)
-        miner.shutdown()
-        finish_or_exit(readers)
+        _, unfinished = await asyncio.wait({serving}, timeout=GRACE_S)
+        miner.shutdown()  # waits for the block that is being built
+        if unfinished:
+            abandon()
+        readers.shutdown()
 
 
 async def mine_by_the_clock(chain: Chain, executor: Executor) -> None:
@@ -137,17 +155,6 @@ def watch_parent(loop: asyncio.AbstractEventLoop, parent_fd: int, stop: asyncio.
     loop.add_reader(parent_fd, look)
 
 
-def finish_or_exit(readers: Executor) -> None:
-    """A call that is still running cannot be interrupted, and the store must not be closed under it. Everything that
-    was answered is on disk, so leaving without ceremony loses nothing."""
-    waiter = threading.Thread(target=readers.shutdown, kwargs={"cancel_futures": True}, daemon=True)
-    waiter.start()
-    waiter.join(GRACE_S)
-    if waiter.is_alive():
-        logger.warning("a call is still running: leaving without it")
-        os._exit(0)
-
-
 class Server(uvicorn.Server):
     """uvicorn, without its signal handlers: the process has its own, for it does more than serve."""
 
@@ -163,7 +170,6 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=75,
-                timeout_graceful_shutdown=GRACE_S,
             )
         )
         self._announce = announce
