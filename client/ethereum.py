@@ -67,10 +67,11 @@ class NotMined(ClientError):
 
 
 class NotClaimable(ClientError):
-    """The withdrawal cannot be claimed, or not yet; `ready_at` (Unix seconds) says when, if that is known."""
+    """The withdrawal cannot be claimed; with `is_early`, not yet, and `ready_at` (Unix seconds) if it is known when."""
 
-    def __init__(self, message: str, ready_at: int | None = None) -> None:
+    def __init__(self, message: str, *, is_early: bool = False, ready_at: int | None = None) -> None:
         super().__init__(message)
+        self.is_early = is_early
         self.ready_at = ready_at
 
 
@@ -314,7 +315,7 @@ class SettlementUser:
         if payment.kind != WITHDRAW:
             raise InvalidProof(f"payment {wire.encode_bytes(receipt.signed.id)} is a {payment.kind}, not a withdrawal")
         if receipt.inclusion is None or claim is None:
-            raise NotClaimable("the withdrawal is not committed to Ethereum yet")
+            raise NotClaimable("the withdrawal is not committed to Ethereum yet", is_early=True)
         commitment = receipt.inclusion.commitment
         digest = hash_commitment(commitment, Domain.of(facts.l1_chain_id, self.settlement))
         stored = self.reader.get_commitment_hash(commitment.epoch)
@@ -336,9 +337,8 @@ class SettlementUser:
                 return
             ready_at = committed.included_at + facts.challenge_period + 1
             if now < ready_at:
-                raise NotClaimable(
-                    f"epoch {committed.commitment.epoch} may be questioned for another {ready_at - now} s", ready_at
-                )
+                problem = f"epoch {committed.commitment.epoch} may be questioned for another {ready_at - now} s"
+                raise NotClaimable(problem, is_early=True, ready_at=ready_at)
             data = _encode(
                 "advanceFinalEpoch(bytes32,uint64)", ["bytes32", "uint64"], [committed.digest, committed.included_at]
             )
@@ -355,9 +355,11 @@ class SettlementUser:
         return decode_deposited(logs[0]), receipt
 
 
-def get_ether_balance(ethereum: Ethereum, address: Address) -> int:
-    """Wei."""
-    return read_quantity(ethereum.ask("eth_getBalance", wire.encode_address(address), "latest"), "eth_getBalance")
+def get_balance(ethereum: Ethereum, asset: Address, owner: Address) -> int:
+    """Base units that an address holds on Ethereum itself; wei of ether."""
+    if asset != ETHER:
+        return Token(ethereum, asset).get_balance(owner)
+    return read_quantity(ethereum.ask("eth_getBalance", wire.encode_address(owner), "latest"), "eth_getBalance")
 
 
 def describe_revert(error: RpcError) -> str | None:

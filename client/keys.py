@@ -90,6 +90,7 @@ class Keystore:
         """Raises `KeyProblem` if the name is not allowed or taken."""
         from eth_account import Account
 
+        self.check_name(name)
         path = self._get_path(name)
         secret = key.export_secret()
         document = dict(Account.encrypt(secret, password, kdf="scrypt", iterations=self._scrypt_rounds))
@@ -123,6 +124,12 @@ class Keystore:
         if key.address != stored.address:
             raise KeyProblem(f"{stored.path} says 0x{stored.address.hex()} and holds the key of 0x{key.address.hex()}")
         return key
+
+    def check_name(self, name: str) -> None:
+        """Raises `KeyProblem` if the name is not allowed or taken."""
+        path = self._get_path(name)
+        if path.exists():
+            raise KeyProblem(f"there is a key named {name} already, in {path}")
 
     def _read_all(self) -> Iterator[StoredKey]:
         for path in sorted(self.directory.glob("*.json")) if self.directory.is_dir() else ():

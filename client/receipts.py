@@ -48,10 +48,22 @@ class ReceiptStore:
         self.directory = (directory or get_receipts_directory()) / str(ledger_chain_id)
         self._lock = threading.Lock()
 
+    @staticmethod
+    def get_all(directory: Path | None = None) -> "list[ReceiptStore]":
+        """One for every ledger that there are receipts of."""
+        root = directory or get_receipts_directory()
+        names = sorted([path.name for path in root.iterdir()]) if root.is_dir() else []
+        return [ReceiptStore(int(name), root) for name in names if name.isascii() and name.isdecimal()]
+
+    @staticmethod
+    def encode(held: HeldReceipt) -> bytes:
+        """The file's content: the JSON as it came, indented."""
+        return _encode(held.form)
+
     def save(self, held: HeldReceipt) -> Path:
         """Keeps a receipt; one that says more (committed, final) takes the place of one that says less, never the
         other way round. Returns its path."""
-        path = self._get_path(held.id)
+        path = self.get_path(held.id)
         with self._lock:
             kept = self.find(held.id)
             if kept is None or _RANKS[held.status] >= _RANKS[kept.status]:
@@ -60,7 +72,7 @@ class ReceiptStore:
 
     def find(self, payment_id: Hash) -> HeldReceipt | None:
         """Raises `DamagedFile`."""
-        path = self._get_path(payment_id)
+        path = self.get_path(payment_id)
         if not path.exists():
             return None
         try:
@@ -75,13 +87,13 @@ class ReceiptStore:
         return _list_ids(self.directory)
 
     def save_proof(self, proof: PaymentProof) -> Path:
-        path = self._get_path(proof.receipt.id, "proofs")
+        path = self.get_path(proof.receipt.id, "proofs")
         write_durably(path, _encode(proof.form))
         return path
 
     def find_proof(self, payment_id: Hash) -> PaymentProof | None:
         """Raises `DamagedFile`."""
-        path = self._get_path(payment_id, "proofs")
+        path = self.get_path(payment_id, "proofs")
         if not path.exists():
             return None
         try:
@@ -91,7 +103,7 @@ class ReceiptStore:
 
     def save_pending(self, pending: PendingPayment) -> Path:
         """Before the payment leaves: whatever happens next, it can be sent again as it was."""
-        path = self._get_path(pending.id, "pending")
+        path = self.get_path(pending.id, "pending")
         form = {
             "payment": wire.encode_payment(pending.payment),
             "signature": wire.encode_bytes(pending.signature),
@@ -102,7 +114,7 @@ class ReceiptStore:
 
     def find_pending(self, payment_id: Hash) -> PendingPayment | None:
         """Raises `DamagedFile`."""
-        path = self._get_path(payment_id, "pending")
+        path = self.get_path(payment_id, "pending")
         if not path.exists():
             return None
         form = _read(path)
@@ -120,9 +132,10 @@ class ReceiptStore:
         return _list_ids(self.directory / "pending")
 
     def remove_pending(self, payment_id: Hash) -> None:
-        remove_durably(self._get_path(payment_id, "pending"))
+        remove_durably(self.get_path(payment_id, "pending"))
 
-    def _get_path(self, payment_id: Hash, folder: str = "") -> Path:
+    def get_path(self, payment_id: Hash, folder: str = "") -> Path:
+        """Where a receipt is, or would be; `folder`: `proofs` or `pending` for those."""
         return self.directory / folder / f"0x{payment_id.hex()}.json"
 
 

@@ -94,8 +94,9 @@ class Ethereum:
         self._transport = HttpTransport(url, timeout_s=timeout_s, attempts=attempts)
 
     @property
-    def url(self) -> str:
-        return self._transport.url
+    def name(self) -> str:
+        """Host and port, for messages."""
+        return self._transport.name
 
     def ask(self, method: str, *params: Any) -> Any:
         return self._transport.call(method, *params)
@@ -161,7 +162,7 @@ class SettlementReader:
             ]
         except (BadReply, RpcError) as error:
             where = wire.encode_address(self.address)
-            raise WrongLedger(f"there is no Settlement contract at {where} on {self.ethereum.url}: {error}") from error
+            raise WrongLedger(f"there is no Settlement contract at {where} on {self.ethereum.name}: {error}") from error
         return Facts(
             l1_chain_id=self.ethereum.get_chain_id(),
             settlement=self.address,

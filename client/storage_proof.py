@@ -84,7 +84,7 @@ def prove_contract(ethereum: Ethereum, block_hash: Hash, address: Address, slots
     """
     form = ethereum.get_block_form(block_hash)
     if form is None:
-        raise InvalidProof(f"{ethereum.url} knows no block {wire.encode_bytes(block_hash)}")
+        raise InvalidProof(f"{ethereum.name} knows no block {wire.encode_bytes(block_hash)}")
     header = encode_l1_header(form)
     if keccak(header) != block_hash:
         raise InvalidProof(f"the header given for {wire.encode_bytes(block_hash)} has another hash")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -91,6 +92,13 @@ def compute_pause(attempt: int) -> float:
     return min(_FIRST_PAUSE_S * 2.0**attempt, _LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)
 
 
+def name_endpoint(url: str) -> str:
+    """Host and port. The rest of an address often holds a key, and stays out of messages."""
+    parts = urlsplit(url)
+    host = parts.hostname or "the address given"
+    return host if parts.port is None else f"{host}:{parts.port}"
+
+
 class HttpTransport:
     """Blocking. May be used by many threads at once; connections are kept alive and shared."""
 
@@ -104,6 +112,7 @@ class HttpTransport:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.url = url
+        self.name = name_endpoint(url)
         self._timeout_s = timeout_s
         self._attempts = attempts
         self._sleep = sleep
@@ -127,10 +136,10 @@ class HttpTransport:
                         return self._read(response)
                     cause = f"HTTP status {response.status_code}"
             except _WRONG_ADDRESS:
-                raise BadReply(f"{self.url} is not an HTTP address") from None
+                raise BadReply(f"{self.name} is not an HTTP address") from None
             except requests.exceptions.RequestException as error:
                 cause = _describe_fault(error)
-        raise Unreachable(f"{self.url} does not answer: {cause}")
+        raise Unreachable(f"{self.name} does not answer: {cause}")
 
     def call(self, method: str, *params: Any) -> Any:
         """Raises as `post` does, `BadReply`, or `RpcError`."""
@@ -147,8 +156,8 @@ class HttpTransport:
         for chunk in response.iter_content(_CHUNK_SIZE):
             body += chunk
             if len(body) > MAX_REPLY_SIZE:
-                raise BadReply(f"{self.url} answers with more than {MAX_REPLY_SIZE} bytes")
-        return _check_status(self.url, response.status_code, bytes(body))
+                raise BadReply(f"{self.name} answers with more than {MAX_REPLY_SIZE} bytes")
+        return _check_status(self.name, response.status_code, bytes(body))
 
 
 class AsyncHttpTransport:
@@ -164,6 +173,7 @@ class AsyncHttpTransport:
         connections: int = 100,
     ) -> None:
         self.url = url
+        self.name = name_endpoint(url)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._attempts = attempts
         self._headers = {**_HEADERS, **(headers or {})}
@@ -182,10 +192,10 @@ class AsyncHttpTransport:
                         return await self._read(response)
                     cause = f"HTTP status {response.status}"
             except aiohttp.InvalidURL:
-                raise BadReply(f"{self.url} is not an HTTP address") from None
+                raise BadReply(f"{self.name} is not an HTTP address") from None
             except (aiohttp.ClientError, TimeoutError) as error:
                 cause = _describe_fault(error)
-        raise Unreachable(f"{self.url} does not answer: {cause}")
+        raise Unreachable(f"{self.name} does not answer: {cause}")
 
     async def aclose(self) -> None:
         if self._session is not None:
@@ -211,15 +221,15 @@ class AsyncHttpTransport:
         async for chunk in response.content.iter_chunked(_CHUNK_SIZE):
             body += chunk
             if len(body) > MAX_REPLY_SIZE:
-                raise BadReply(f"{self.url} answers with more than {MAX_REPLY_SIZE} bytes")
-        return _check_status(self.url, response.status, bytes(body))
+                raise BadReply(f"{self.name} answers with more than {MAX_REPLY_SIZE} bytes")
+        return _check_status(self.name, response.status, bytes(body))
 
 
-def _check_status(url: str, status: int, body: bytes) -> bytes:
+def _check_status(name: str, status: int, body: bytes) -> bytes:
     """JSON-RPC errors may come under any status; what is not JSON is no reply of a node."""
     if status == 200 or body[:1] in (b"{", b"["):
         return body
-    raise BadReply(f"{url} answers with HTTP status {status} and no JSON")
+    raise BadReply(f"{name} answers with HTTP status {status} and no JSON")
 
 
 def _describe(place: int, request: Request) -> dict[str, Any]:
@@ -228,7 +238,12 @@ def _describe(place: int, request: Request) -> dict[str, Any]:
 
 
 def _describe_fault(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    """In our words: the libraries' own repeat the whole address."""
+    if isinstance(error, requests.exceptions.Timeout | TimeoutError):
+        return "no answer in time"
+    if isinstance(error, requests.exceptions.ConnectionError | aiohttp.ClientConnectionError):
+        return "no connection"
+    return type(error).__name__
 
 
 def _decode_json(body: bytes) -> Any:

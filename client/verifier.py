@@ -136,7 +136,7 @@ def ask_contract(ethereum: Ethereum, settlement: Address, epoch: int) -> Contrac
     facts = reader.read_facts()
     block = ethereum.get_block("latest")
     if block is None:
-        raise BadReply(f"{ethereum.url} has no latest block")
+        raise BadReply(f"{ethereum.name} has no latest block")
     head = reader.get_head(block.number)
     return ContractFacts(
         l1_block=block,
@@ -147,7 +147,7 @@ def ask_contract(ethereum: Ethereum, settlement: Address, epoch: int) -> Contrac
         committed_epoch=head.epoch,
         final_epoch=head.final_epoch,
         stored_hash=reader.get_commitment_hash(epoch, block.number),
-        authority=f"as {ethereum.url} says",
+        authority=f"as {ethereum.name} says",
         is_proven=False,
     )
 
@@ -361,7 +361,7 @@ def _check_l1_transaction(ethereum: Ethereum, inclusion: Inclusion, domain: Doma
     name = wire.encode_bytes(inclusion.l1_transaction)
     tx_receipt = ethereum.get_tx_receipt(inclusion.l1_transaction)
     if tx_receipt is None:
-        raise InvalidProof(f"{ethereum.url} knows no transaction {name}")
+        raise InvalidProof(f"{ethereum.name} knows no transaction {name}")
     for log in find_logs(tx_receipt, domain.verifying_contract, COMMITTED_TOPIC):
         committed = decode_committed(log)
         if (committed.commitment, committed.included_at) == (inclusion.commitment, inclusion.included_at):

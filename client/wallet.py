@@ -171,36 +171,52 @@ class Wallet:
                 self._nonces.release(nonce)
         raise AssertionError("the last attempt returns or raises")
 
-    def resend(self, payment_id: Hash) -> HeldReceipt:
-        """Settles a pending payment: sends the very same one again. Raises as `pay`; KeyError if none is pending."""
-        pending = self.receipts.find_pending(payment_id)
-        if pending is None:
-            raise KeyError(payment_id)
-        signed = SignedPayment(payment_id, pending.payment, pending.signature)
-        return self._deliver(signed, pending.sent_at_ms)
+    def resend(self, payment_id: Hash) -> HeldReceipt | None:
+        """Settles a pending payment. None if none is pending under that id; raises as `pay`."""
+        return resend(self._node, self.ledger, self.receipts, payment_id, clock=self._clock)
 
     def _send(self, signed: SignedPayment) -> HeldReceipt:
-        sent_at_ms = self._now_ms()
-        self.receipts.save_pending(PendingPayment(signed.id, signed.payment, signed.signature, sent_at_ms))
-        return self._deliver(signed, sent_at_ms)
+        pending = PendingPayment(signed.id, signed.payment, signed.signature, int(self._clock() * 1000))
+        self.receipts.save_pending(pending)
+        return deliver(self._node, self.ledger, self.receipts, pending, clock=self._clock)
 
-    def _deliver(self, signed: SignedPayment, sent_at_ms: int) -> HeldReceipt:
-        try:
-            held = self._node.send_payment(signed.payment, signed.signature)
-        except Refusal as refusal:
-            if is_settled(refusal):
-                self.receipts.remove_pending(signed.id)
-                raise
-            raise OutcomeUnknown(signed.id, str(refusal)) from refusal
-        except (Unreachable, BadReply, RpcError) as error:
-            raise OutcomeUnknown(signed.id, str(error)) from error
-        check_answer(held, signed, self.ledger, sent_at_ms, self._now_ms())
-        self.receipts.save(held)
-        self.receipts.remove_pending(signed.id)
-        return held
 
-    def _now_ms(self) -> int:
-        return int(self._clock() * 1000)
+def resend(
+    node: Node,
+    ledger: Ledger,
+    receipts: ReceiptStore,
+    payment_id: Hash,
+    *,
+    clock: Callable[[], float] = time.time,
+) -> HeldReceipt | None:
+    """Sends a pending payment again, the very same, which needs no key. None if none is pending under that id."""
+    pending = receipts.find_pending(payment_id)
+    return None if pending is None else deliver(node, ledger, receipts, pending, clock=clock)
+
+
+def deliver(
+    node: Node,
+    ledger: Ledger,
+    receipts: ReceiptStore,
+    pending: PendingPayment,
+    *,
+    clock: Callable[[], float] = time.time,
+) -> HeldReceipt:
+    """Sends a payment that is on disk as pending, and settles it there. Raises as `Wallet.pay`."""
+    try:
+        held = node.send_payment(pending.payment, pending.signature)
+    except Refusal as refusal:
+        if not is_settled(refusal):
+            raise OutcomeUnknown(pending.id, str(refusal)) from refusal
+        receipts.remove_pending(pending.id)
+        raise
+    except (Unreachable, BadReply, RpcError) as error:
+        raise OutcomeUnknown(pending.id, str(error)) from error
+    signed = SignedPayment(pending.id, pending.payment, pending.signature)
+    check_answer(held, signed, ledger, pending.sent_at_ms, int(clock() * 1000))
+    receipts.save(held)
+    receipts.remove_pending(pending.id)
+    return held
 
 
 def is_settled(refusal: Refusal) -> bool:

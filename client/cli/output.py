@@ -1,0 +1,113 @@
+"""What is shown: tables for people, JSON for programs. Results on standard output, all else on standard error."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from chain import wire
+from chain.primitives import Address
+from client.amounts import format_amount
+from client.protocol import Asset, HeldReceipt
+
+_console = Console(highlight=False, soft_wrap=True)
+_notes = Console(stderr=True, highlight=False, soft_wrap=True)
+
+_STATUS_STYLES = {"accepted": "yellow", "committed": "cyan", "final": "green", "void": "red", "failed": "red"}
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def print_line(text: str, style: str = "") -> None:
+    _console.print(escape(text), style=style)
+
+
+def note(text: str) -> None:
+    """What helps people and is no result."""
+    _notes.print(escape(text), style="dim")
+
+
+def warn(text: str) -> None:
+    _notes.print(f"[yellow]{escape(text)}[/]")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    """`right`: columns of numbers. Cells are never cut: they get copied."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*[escape(cell) for cell in row])
+    _console.print(table)
+
+
+def print_fields(fields: Iterable[tuple[str, str]]) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(no_wrap=True)
+    for name, value in fields:
+        table.add_row(name, escape(value))
+    _console.print(table)
+
+
+def print_receipt(held: HeldReceipt, assets: Sequence[Asset], path: str) -> None:
+    """A receipt's essentials, and where it is."""
+    receipt = held.receipt
+    payment, header = receipt.signed.payment, receipt.header
+    asset = find_asset(payment.asset, assets)
+    fields = [
+        ("payment", wire.encode_bytes(receipt.signed.id)),
+        ("status", held.status),
+        ("kind", payment.kind),
+        ("from", wire.encode_address(payment.payer)),
+    ]
+    for output in payment.outputs:
+        fields.append(("to", f"{wire.encode_address(output.to)}  {show_amount(output.amount, asset)}"))
+    fields += [("nonce", str(payment.nonce))]
+    if any(payment.reference):
+        fields.append(("reference", wire.encode_bytes(payment.reference)))
+    if payment.memo:
+        fields.append(("memo", payment.memo))
+    fields.append(("block", f"{header.number}, record {receipt.index} of {header.record_count}"))
+    fields.append(("time", show_time_ms(header.timestamp)))
+    if receipt.inclusion is not None:
+        inclusion = receipt.inclusion
+        fields.append(("epoch", f"{inclusion.commitment.epoch}, on Ethereum since {show_time(inclusion.included_at)}"))
+        fields.append(("l1 transaction", wire.encode_bytes(inclusion.l1_transaction)))
+    fields.append(("receipt", path))
+    print_fields(fields)
+
+
+def find_asset(address: Address, assets: Sequence[Asset]) -> Asset | None:
+    return next((asset for asset in assets if asset.address == address), None)
+
+
+def show_amount(base_units: int, asset: Asset | None) -> str:
+    """In the asset's units; in base units if its decimals are not known."""
+    if asset is None:
+        return f"{base_units} base units"
+    return f"{format_amount(base_units, asset.decimals)} {asset.symbol}"
+
+
+def show_ether(wei: int) -> str:
+    return f"{format_amount(wei, 18)} ETH"
+
+
+def show_time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def show_time_ms(milliseconds: int) -> str:
+    moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{milliseconds % 1000:03} UTC"
+
+
+def style_status(status: str) -> str:
+    return _STATUS_STYLES.get(status, "")

@@ -1,0 +1,342 @@
+"""Paying, and what is left of it: `balance send tip withdraw receipt statement`."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from chain import wire
+from chain.errors import MalformedRequest, NotFound
+from chain.kinds import TIP, TRANSFER, WITHDRAW
+from chain.payment import Output
+from chain.primitives import MAX_U64, Address, Hash
+from chain.receipt import check_inclusion, check_receipt
+from client.cli import options, output
+from client.cli.exits import BadUsage, NotYet
+from client.errors import OutcomeUnknown
+from client.files import write_durably
+from client.ledgers import Ledger
+from client.node import Node
+from client.protocol import Asset, HeldReceipt, NodeInfo, StatementPage
+from client.receipts import ReceiptStore
+from client.settlement import Ethereum
+from client.wallet import resend
+
+_POLL_S: Final = 0.5
+_STAGES: Final = {"accepted": 0, "committed": 1, "final": 2}
+
+To = Annotated[str, typer.Argument(help="Whom to pay: an address, or the name of one of your keys.")]
+Amount = Annotated[str, typer.Argument(help="In units of the asset, such as 1.5.")]
+PaymentId = Annotated[str, typer.Argument(metavar="ID", help="The payment's id, or a file with a receipt of it.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Write the receipt's JSON to this file, too.")]
+Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait at most.")]
+
+
+def register(app: typer.Typer) -> None:
+    for command in (balance, send, tip, withdraw, receipt, statement):
+        app.command()(command)
+
+
+def balance(
+    who: Annotated[str | None, typer.Argument(help="An address or a key's name. [your key]")] = None,
+    has_l1: Annotated[bool, typer.Option("--l1", help="Show what the address holds on Ethereum, too.")] = False,
+    node_url: options.NodeUrl = options.DEFAULT_NODE_URL,
+    l1_url: options.L1Url = options.DEFAULT_L1_URL,
+    key: options.Key = None,
+    private_key: options.PrivateKey = None,
+    keys_dir: options.KeysDir = None,
+    is_json: options.Json = False,
+) -> None:
+    """Show what an account holds."""
+    address = options.find_address(who, key, private_key, keys_dir)
+    with Node(node_url) as node:
+        info = node.get_info()
+        account = node.get_account(address)
+    on_l1 = _read_l1_balances(l1_url, info, address) if has_l1 else {}
+    if is_json:
+        lines = []
+        for asset in info.assets:
+            line = {
+                "asset": wire.encode_address(asset.address),
+                "symbol": asset.symbol,
+                "balance": hex(account.balances.get(asset.address, 0)),
+            }
+            lines.append(line | ({"l1Balance": hex(on_l1[asset.address])} if has_l1 else {}))
+        output.print_json(
+            {"address": wire.encode_address(address), "nextNonce": hex(account.next_nonce), "balances": lines}
+        )
+        return
+    output.print_line(wire.encode_address(address), "bold")
+    columns = ["asset", "balance", *(["on Ethereum"] if has_l1 else []), "address"]
+    rows = []
+    for asset in info.assets:
+        held = [output.show_amount(account.balances.get(asset.address, 0), asset)]
+        if has_l1:
+            held.append(output.show_amount(on_l1[asset.address], asset))
+        rows.append([asset.symbol, *held, wire.encode_address(asset.address)])
+    output.print_table(columns, rows, right=["balance", "on Ethereum"])
+
+
+def send(
+    to: To,
+    amount: Amount,
+    asset_name: options.AssetName = None,
+    memo: options.Memo = "",
+    reference: options.Reference = None,
+    valid_until: options.ValidUntil = None,
+    out: Out = None,
+    is_base_units: options.BaseUnits = False,
+    node_url: options.NodeUrl = options.DEFAULT_NODE_URL,
+    l1_url: options.L1Url = options.DEFAULT_L1_URL,
+    settlement: options.Settlement = None,
+    key: options.Key = None,
+    private_key: options.PrivateKey = None,
+    keys_dir: options.KeysDir = None,
+    password_file: options.PasswordFile = None,
+    is_json: options.Json = False,
+) -> None:
+    """Pay somebody, and keep the receipt."""
+    signer = options.load_key(key, private_key, keys_dir, password_file)
+    recipient = options.parse_recipient(to, keys_dir)
+    with Node(node_url) as node:
+        info, ledger = options.contact(node, l1_url, settlement)
+        asset = options.choose_asset(asset_name, info.assets)
+        units = options.read_amount(amount, asset, is_base_units=is_base_units)
+        wallet = options.open_wallet(node, signer, ledger)
+        held = wallet.pay(
+            asset.address,
+            [Output(recipient, units)],
+            kind=TRANSFER,
+            reference=options.parse_reference(reference),
+            memo=memo,
+            valid_until=options.parse_valid_until(valid_until, int(time.time())),
+        )
+        _show_receipt(held, info.assets, wallet.receipts, out, is_json)
+
+
+def tip(
+    to: To,
+    amount: Amount,
+    asset_name: options.AssetName = None,
+    memo: options.Memo = "",
+    reference: options.Reference = None,
+    out: Out = None,
+    is_base_units: options.BaseUnits = False,
+    node_url: options.NodeUrl = options.DEFAULT_NODE_URL,
+    l1_url: options.L1Url = options.DEFAULT_L1_URL,
+    settlement: options.Settlement = None,
+    key: options.Key = None,
+    private_key: options.PrivateKey = None,
+    keys_dir: options.KeysDir = None,
+    password_file: options.PasswordFile = None,
+    is_json: options.Json = False,
+) -> None:
+    """Tip somebody: a payment of its own kind, to one recipient."""
+    signer = options.load_key(key, private_key, keys_dir, password_file)
+    recipient = options.parse_recipient(to, keys_dir)
+    with Node(node_url) as node:
+        info, ledger = options.contact(node, l1_url, settlement)
+        asset = options.choose_asset(asset_name, info.assets)
+        units = options.read_amount(amount, asset, is_base_units=is_base_units)
+        wallet = options.open_wallet(node, signer, ledger)
+        outputs = [Output(recipient, units)]
+        held = wallet.pay(asset.address, outputs, kind=TIP, reference=options.parse_reference(reference), memo=memo)
+        _show_receipt(held, info.assets, wallet.receipts, out, is_json)
+
+
+def withdraw(
+    amount: Amount,
+    to: Annotated[str | None, typer.Option("--to", help="The recipient on Ethereum. [your own address]")] = None,
+    asset_name: options.AssetName = None,
+    memo: options.Memo = "",
+    out: Out = None,
+    is_base_units: options.BaseUnits = False,
+    node_url: options.NodeUrl = options.DEFAULT_NODE_URL,
+    l1_url: options.L1Url = options.DEFAULT_L1_URL,
+    settlement: options.Settlement = None,
+    key: options.Key = None,
+    private_key: options.PrivateKey = None,
+    keys_dir: options.KeysDir = None,
+    password_file: options.PasswordFile = None,
+    is_json: options.Json = False,
+) -> None:
+    """Take money out of the ledger; once its epoch is final, `tally claim ID` pays it on Ethereum."""
+    signer = options.load_key(key, private_key, keys_dir, password_file)
+    recipient = options.parse_recipient(to, keys_dir) if to is not None else signer.address
+    with Node(node_url) as node:
+        info, ledger = options.contact(node, l1_url, settlement)
+        asset = options.choose_asset(asset_name, info.assets)
+        units = options.read_amount(amount, asset, is_base_units=is_base_units)
+        wallet = options.open_wallet(node, signer, ledger)
+        held = wallet.pay(asset.address, [Output(recipient, units)], kind=WITHDRAW, memo=memo)
+        _show_receipt(held, info.assets, wallet.receipts, out, is_json)
+    if not is_json:
+        output.note(f"then: tally claim {wire.encode_bytes(held.id)} --wait")
+
+
+def receipt(
+    payment_id: PaymentId,
+    wait: Annotated[str | None, typer.Option("--wait", help="Until it is `committed` or `final`.")] = None,
+    timeout_s: Timeout = 7200.0,
+    out: Out = None,
+    is_offline: Annotated[bool, typer.Option("--offline", help="Show the one on disk; ask nobody.")] = False,
+    is_resend: Annotated[
+        bool, typer.Option("--resend", help="Send a payment again whose outcome is not known. It is charged once.")
+    ] = False,
+    node_url: options.NodeUrl = options.DEFAULT_NODE_URL,
+    l1_url: options.L1Url = options.DEFAULT_L1_URL,
+    settlement: options.Settlement = None,
+    is_json: options.Json = False,
+) -> None:
+    """Fetch a receipt, check it, and keep it."""
+    if wait is not None and wait not in ("committed", "final"):
+        raise BadUsage("--wait committed, or --wait final")
+    wanted = options.parse_payment_id(payment_id)
+    if is_offline:
+        held, store = _find_stored(wanted)
+        assets: tuple[Asset, ...] = ()
+    else:
+        with Node(node_url) as node:
+            info, ledger = options.contact(node, l1_url, settlement)
+            store, assets = ReceiptStore(ledger.domain.chain_id), info.assets
+            if is_resend:
+                _resend(node, ledger, store, wanted)
+            held = _wait_for_receipt(node, store, wanted, wait, timeout_s)
+            _check(held, ledger)
+            store.save(held)
+            store.remove_pending(wanted)
+            if held.receipt.inclusion is not None and held.receipt.signed.payment.kind == WITHDRAW:
+                store.save_proof(node.get_payment_proof(wanted))
+    _show_receipt(held, assets, store, out, is_json)
+
+
+def statement(
+    who: Annotated[str | None, typer.Argument(help="An address or a key's name. [your key]")] = None,
+    asset_name: options.AssetName = None,
+    epoch: Annotated[str | None, typer.Option("--epoch", help="Its number. [the open one]")] = None,
+    node_url: options.NodeUrl = options.DEFAULT_NODE_URL,
+    key: options.Key = None,
+    private_key: options.PrivateKey = None,
+    keys_dir: options.KeysDir = None,
+    is_json: options.Json = False,
+) -> None:
+    """Show every debit and credit of an account in one epoch, with the balance after each."""
+    address = options.find_address(who, key, private_key, keys_dir)
+    with Node(node_url) as node:
+        info = node.get_info()
+        asset = options.choose_asset(asset_name, info.assets)
+        number = info.epoch if epoch is None else _parse_epoch(epoch)
+        pages = list(node.iterate_statement(address, asset.address, number))
+    if is_json:
+        output.print_json(_join_pages(pages))
+    else:
+        _show_statement(address, asset, pages)
+
+
+# --- receipts
+
+
+def _show_receipt(
+    held: HeldReceipt, assets: tuple[Asset, ...], store: ReceiptStore, out: Path | None, is_json: bool
+) -> None:
+    if out is not None:
+        write_durably(out.absolute(), store.encode(held))
+    if is_json:
+        output.print_json(held.form)
+    else:
+        output.print_receipt(held, assets, str(store.get_path(held.id)))
+
+
+def _find_stored(payment_id: Hash) -> tuple[HeldReceipt, ReceiptStore]:
+    for store in ReceiptStore.get_all():
+        held = store.find(payment_id)
+        if held is not None:
+            return held, store
+    raise NotFound(f"a receipt of payment {wire.encode_bytes(payment_id)}")
+
+
+def _resend(node: Node, ledger: Ledger, store: ReceiptStore, payment_id: Hash) -> None:
+    """Needs no key: what is sent is what was signed then."""
+    if resend(node, ledger, store, payment_id) is None:
+        output.note("no payment of that id is pending here; asking for its receipt")
+
+
+def _wait_for_receipt(
+    node: Node, store: ReceiptStore, payment_id: Hash, wait: str | None, timeout_s: float
+) -> HeldReceipt:
+    deadline = time.monotonic() + timeout_s
+    stage = _STAGES[wait] if wait else 0
+    while True:
+        try:
+            held = node.get_receipt(payment_id)
+        except NotFound:
+            if store.find_pending(payment_id) is not None:
+                cause = "the node does not have it; `--resend` sends it again, and charges once"
+                raise OutcomeUnknown(payment_id, cause) from None
+            raise
+        if _STAGES.get(held.status, 2) >= stage:
+            return held
+        if time.monotonic() >= deadline:
+            raise NotYet(f"payment {wire.encode_bytes(payment_id)} is {held.status} after {timeout_s:g} s")
+        time.sleep(_POLL_S)
+
+
+def _check(held: HeldReceipt, ledger: Ledger) -> None:
+    """Raises `InvalidProof` or `InvalidSignature`. Ethereum is not asked: that is `tally verify`."""
+    check_receipt(held.receipt, ledger.domain, ledger.operator)
+    if held.receipt.inclusion is not None:
+        check_inclusion(held.receipt.header, held.receipt.inclusion, ledger.domain)
+
+
+# --- balances and statements
+
+
+def _read_l1_balances(l1_url: str, info: NodeInfo, address: Address) -> dict[Address, int]:
+    from client.ethereum import get_balance
+
+    ethereum = Ethereum(l1_url)
+    try:
+        return {asset.address: get_balance(ethereum, asset.address, address) for asset in info.assets}
+    finally:
+        ethereum.close()
+
+
+def _parse_epoch(text: str) -> int:
+    try:
+        return wire.decode_quantity(text, "--epoch", MAX_U64)
+    except MalformedRequest as error:
+        raise BadUsage(str(error)) from error
+
+
+def _join_pages(pages: list[StatementPage]) -> dict[str, Any]:
+    """One statement: the lists of all pages, everything else as the first page has it."""
+    joined = dict(pages[0].form)
+    for page in pages[1:]:
+        for name in ("debits", "credits", "entries"):
+            if isinstance(joined.get(name), list):
+                joined[name] = [*joined[name], *page.form.get(name, [])]
+    joined["cursor"] = None
+    return joined
+
+
+def _show_statement(address: Address, asset: Asset, pages: list[StatementPage]) -> None:
+    first = pages[0]
+    output.print_line(f"{wire.encode_address(address)} in {asset.symbol}, epoch {first.epoch}", "bold")
+    entries = [entry for page in pages for entry in page.entries]
+    rows = [["", "", "", "opening", "", output.show_amount(first.opening, asset)]]
+    for entry in sorted(entries, key=lambda entry: (entry.block, entry.record, entry.output)):
+        sign = "-" if entry.side == "debit" else "+"
+        rows.append(
+            [
+                output.show_time_ms(entry.timestamp),
+                entry.kind,
+                entry.counterparty,
+                wire.encode_bytes(entry.id),
+                sign + output.show_amount(entry.amount, asset),
+                output.show_amount(entry.balance, asset),
+            ]
+        )
+    if first.closing is not None:
+        rows.append(["", "", "", "closing", "", output.show_amount(first.closing, asset)])
+    output.print_table(["time", "kind", "with", "id", "amount", "balance"], rows, right=["amount", "balance"])
