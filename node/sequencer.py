@@ -250,7 +250,7 @@ class Sequencer:
 
     async def drain(self) -> None:
         """Returns when all that was asked until now is durable and answered. Raises `SequencerStopped`."""
-        while self._queue or self._draft is not None or self._is_writing:
+        if self._queue or self._draft is not None or self._is_writing:
             barrier = _Deposits([], asyncio.get_running_loop().create_future())
             self._put(barrier)
             await barrier.done
@@ -300,12 +300,9 @@ class Sequencer:
                     return
                 for deposit in request.deposits:
                     self._credit(deposit, draft)
+            # Answered with the draft, even if it added nothing to it: its outcomes may rest on the write under way.
             self._queue.popleft()
-            if draft.records or self._is_writing:
-                draft.waiting.append(request)
-            else:
-                self._draft = None
-                self._answer(request)
+            draft.waiting.append(request)
 
     def _order(self, submission: _Submission, draft: _Draft) -> bool:
         """Whether all of it has been ordered; False when the draft is full."""
@@ -357,15 +354,16 @@ class Sequencer:
         """Closes the draft, or takes the event that is next, and starts writing it. Whether there was any to take."""
         draft = self._draft
         if draft is not None:
-            self._draft = None
             if draft.records:
                 self._write_block(draft)
             else:
                 self._answer_all(draft.waiting)
+            self._draft = None
             return True
         if self._queue and isinstance(event := self._queue[0], _Event):
+            entry = event.apply()
             self._queue.popleft()
-            self._write(event.apply(), None, [event], lambda: self._publish_event(event))
+            self._write(entry, None, [event], lambda: self._publish_event(event))
             return True
         return False
 
@@ -392,13 +390,18 @@ class Sequencer:
         writing.add_done_callback(lambda done: self._finish_write(done, publish))
 
     def _finish_write(self, done: "asyncio.Future[None]", publish: Callable[[], None]) -> None:
-        if done.cancelled() or done.exception() is not None:
-            self._failure = done.exception() or SequencerStopped("the write was cancelled")
+        """Publishes what is durable now. A failure, also of whoever hears of it, is for `run` to raise."""
+        if self._failure is not None:
+            return  # stopped while the disk was busy; recovery takes it from here
+        try:
+            done.result()
+            self._undo.popleft()
+            publish()
+        except BaseException as error:  # noqa: BLE001
+            self._failure = error
         else:
             self._is_writing = False
             self._in_flight = ()
-            self._undo.popleft()
-            publish()
         self._arrived.set()
 
     def _publish_block(self, header: Header, block_hash: Hash, draft: _Draft, tree: ListTree) -> None:

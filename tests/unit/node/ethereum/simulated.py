@@ -237,7 +237,8 @@ class SimulatedL1(Gateway):
         """A transaction of our account that the committer never made, in a block of its own."""
         self.mine()
         self.pool.pop(self.top.nonce, None)
-        self.chain.append(replace(self.chain.pop(), nonce=self.top.nonce + 1))
+        state = self.chain.pop()
+        self.chain.append(replace(state, nonce=state.nonce + 1))
 
     def _execute(self, state: Mined, transaction: Transaction) -> Mined:
         is_success = self._find_refusal(state, transaction.previous, transaction.commitment) is None

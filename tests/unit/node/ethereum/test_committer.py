@@ -236,6 +236,7 @@ async def test_one_mined_but_reverted_is_paid_for_and_tried_again_with_the_next_
     l1.mine()
     await committer.tick()
     assert committer.mined_epoch == 1
+    await _settle(l1, committer)
     attempts = store_attempts(committer, 1)
     assert [(a.nonce, a.outcome) for a in attempts] == [(0, AttemptOutcome.REVERTED), (1, AttemptOutcome.INCLUDED)]
     assert attempts[0].gas_used == GAS
@@ -541,6 +542,7 @@ async def test_whatever_happens_every_epoch_is_committed_once_and_in_order(
     """A seeded hostile Ethereum: faults at any question, lost transactions, reorganisations, another submitter, fee
     spikes, restarts. Then it calms down, and everything sealed must be included, within cap and budget."""
     chance = random.Random(seed)
+    l1.finality_depth = 5
     cap, budget = 400 * GWEI, 10**18
     settings = {"max_fee_wei": cap, "daily_budget_wei": budget, "log_range": chance.choice((1, 3, 100))}
     store = open_store()
