@@ -369,6 +369,13 @@ def make_account_leaves() -> Cases:
     yield case("closing at 2^128 - 1", opening=MAX_U128 - 50, **none)
     yield case("the widest window: 255 used ahead of a free base", nonceMap=MAX_U256 - 1)
     yield case("more moved than is held: debits and credits of 2^127", debits=2**127, credits=2**127)
+    yield case(
+        "opening and credits are 2^128 together, the closing fits",
+        opening=2**127,
+        credits=2**127,
+        debits=1,
+        debitCount=1,
+    )
     yield case("contradicts itself: bit 0 of the nonce map set", nonceMap=1)
     yield case("contradicts itself: closing below zero", opening=249)
     yield case("contradicts itself: closing of 2^128", opening=MAX_U128 - 49, **none)
