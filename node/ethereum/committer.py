@@ -416,7 +416,7 @@ class Committer:
     async def _send(self, attempt: Attempt) -> None:
         result = await self._gateway.send(attempt.raw)
         self._broadcasts[attempt.hash] = (self._clock(), result)
-        log = _log.info if result.outcome in _GOOD_OUTCOMES else _log.warning
+        log = _LOG_BY_OUTCOME.get(result.outcome, _log.warning)
         log(
             "commitment_sent",
             epoch=attempt.epoch,
@@ -481,4 +481,9 @@ class Committer:
         self.change.notify()
 
 
-_GOOD_OUTCOMES: Final = (SendOutcome.ACCEPTED, SendOutcome.ALREADY_KNOWN, SendOutcome.NONCE_TOO_LOW)
+_LOG_BY_OUTCOME: Final = {
+    SendOutcome.ACCEPTED: _log.info,
+    SendOutcome.ALREADY_KNOWN: _log.debug,
+    SendOutcome.NONCE_TOO_LOW: _log.info,
+}
+"""The last two are successes: it is in the pool, or something with its nonce is mined, which the next look shows."""

@@ -295,6 +295,10 @@ def _decide_attempt(
     settings = state.settings
     floor = _find_dearest([attempt for attempt in state.open_attempts if attempt.nonce == nonce])
     fees = compute_fees(seen.latest.base_fee, account.suggested_tip, floor, settings)
+    if fees is None and live is None and floor is not None:
+        # An attempt of another epoch has this nonce, too dear to be replaced. If it is still in a pool it will be mined,
+        # and frees us; if it was lost, the most that we may offer is taken.
+        fees = Fees(settings.max_fee_wei, min(compute_bump(floor.priority_fee), settings.max_fee_wei))
     if fees is None or fees.max_fee < seen.latest.base_fee:
         offered = 0 if floor is None else floor.max_fee
         problem = (
@@ -313,8 +317,10 @@ def _decide_attempt(
 
     gas_limit = compute_gas_limit(simulation.gas)
     most_cost = gas_limit * fees.max_fee
-    if state.spent + most_cost > settings.daily_budget_wei:
-        problem = f"{state.spent} wei spent in 24 hours, {most_cost} wanted, {settings.daily_budget_wei} allowed"
+    # What has reverted, but not finally yet, is not settled, and not counted in `spent`.
+    spent = state.spent + sum([receipt.gas_used * receipt.effective_gas_price for receipt in account.receipts.values()])
+    if spent + most_cost > settings.daily_budget_wei:
+        problem = f"{spent} wei spent in 24 hours, {most_cost} wanted, {settings.daily_budget_wei} allowed"
         return _hold(state, seen, live, Decision(Situation.OVER_BUDGET, problem))
     if account.balance < most_cost:
         problem = f"the balance is {account.balance} wei, {most_cost} are needed"
@@ -328,20 +334,20 @@ def _decide_attempt(
 
 
 def _settle_attempts(state: State, seen: Observations) -> list[Settle]:
-    """What became of the attempts whose nonce is used up: their receipt says it; without one, another transaction used
-    the nonce, which is certain only once that is final."""
+    """What became of the attempts whose nonce is used up, once that is final: their receipt says it; without one, another
+    transaction used the nonce. The one that was included is settled with its inclusion, and reopened with it."""
     account = seen.account
     if account is None:
         return []
     settled = []
     for attempt in state.open_attempts:
         receipt = account.receipts.get(attempt.hash)
-        if receipt is not None and not receipt.is_success:
-            settled.append(Settle(attempt, AttemptOutcome.REVERTED, receipt.gas_used, receipt.effective_gas_price))
-        elif receipt is not None and attempt.epoch <= state.included_epoch:
-            settled.append(Settle(attempt, AttemptOutcome.INCLUDED, receipt.gas_used, receipt.effective_gas_price))
-        elif receipt is None and attempt.nonce < account.final_nonce:
+        if attempt.nonce >= account.final_nonce:
+            continue
+        if receipt is None:
             settled.append(Settle(attempt, AttemptOutcome.REPLACED, 0, 0))
+        elif not receipt.is_success:
+            settled.append(Settle(attempt, AttemptOutcome.REVERTED, receipt.gas_used, receipt.effective_gas_price))
     return settled
 
 
