@@ -138,20 +138,7 @@ class Archive:
 
     def encode_receipt(self, placed: Placed, verified: Verified) -> bytes:
         """The receipt of a payment that has just become durable, as JSON."""
-        signed, view = verified.signed, self.get_block(placed.block)
-        return msgspec.json.encode(
-            wire.encode_receipt(
-                signed.id,
-                ACCEPTED,
-                self._domain_json,
-                msgspec.Raw(verified.json),
-                signed.signature,
-                view.json,
-                placed.index,
-                view.tree.prove(placed.index),
-                None,
-            )
-        )
+        return encode_fresh_receipt(placed, verified, self.get_block(placed.block), self._domain_json)
 
     async def find_receipt(self, payment_id: Hash) -> bytes | None:
         """The receipt of a payment from some time ago, as JSON; None if there is no such payment."""
@@ -420,6 +407,24 @@ class Archive:
 
     async def _ask_proofs(self, question: Callable[[], _Answer]) -> _Answer:
         return await asyncio.get_running_loop().run_in_executor(self._proof_thread, question)
+
+
+def encode_fresh_receipt(placed: Placed, verified: Verified, view: BlockView, domain_json: Any) -> bytes:
+    """The receipt of a payment that is durable and not committed yet, as JSON."""
+    signed = verified.signed
+    return msgspec.json.encode(
+        wire.encode_receipt(
+            signed.id,
+            ACCEPTED,
+            domain_json,
+            msgspec.Raw(verified.json),
+            signed.signature,
+            view.json,
+            placed.index,
+            view.tree.prove(placed.index),
+            None,
+        )
+    )
 
 
 def _read_all(read: Callable[[int], list[_Answer]]) -> list[_Answer]:

@@ -109,14 +109,15 @@ class VerifierPool:
             self._dispatch()
             at = 0
             for submissions, future in jobs:
-                verdicts = [_read_result(result) for result in results[at : at + len(submissions)]]
+                verdicts = [read_result(result) for result in results[at : at + len(submissions)]]
                 at += len(submissions)
                 self._count -= len(submissions)
                 if not future.done():  # the asker may have gone
                     future.set_result(verdicts)
 
 
-def _read_result(result: list[object]) -> Verdict:
+def read_result(result: Sequence[object]) -> Verdict:
+    """The verdict from what `node.workers.verifier` answers."""
     if len(result) == 2:
         record, json = result
         assert isinstance(record, bytes) and isinstance(json, bytes)

@@ -1,0 +1,1 @@
+"""Speed, measured side by side in one run: `make bench`. The ratios count, the machine does not."""
