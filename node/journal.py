@@ -75,7 +75,7 @@ class LevelDBJournal:
         if height != self._height or self._db.get(_ENTRY + encode_u64(height)) is not None:
             raise HeightMismatch(f"entry {height} cannot follow {self._height} entries")
         try:
-            with self._db.write_batch(sync=True) as batch:
+            with self._db.write_batch(transaction=True, sync=True) as batch:
                 batch.put(_ENTRY + encode_u64(height), entry)
                 if block_number is not None:
                     batch.put(_BLOCK_HEIGHT + encode_u64(block_number), encode_u64(height))
