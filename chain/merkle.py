@@ -244,16 +244,11 @@ class SumTree:
             touched.add(index)
             written.append((0, index, packed))
         for height in range(compute_depth(self.count)):
-            touched = {index >> 1 for index in touched} | self._make_level(height + 1)
+            if height + 1 == len(self._levels):
+                self._levels.append(bytearray())
+            touched = {index >> 1 for index in touched}
             self._hash_level(height + 1, touched, written)
         return written
-
-    def _make_level(self, height: int) -> set[int]:
-        """A new level begins with its first node, which lies over leaves that may not have been touched."""
-        if height < len(self._levels):
-            return set()
-        self._levels.append(bytearray())
-        return {0}
 
     def _hash_level(self, height: int, indexes: set[int], written: list[tuple[int, int, bytes]]) -> None:
         below, level = self._levels[height - 1], self._levels[height]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from eth_account import Account
+from eth_keys import keys
 from eth_utils import keccak
 
 from tests.vectors import FOLDER, reference
@@ -615,7 +616,9 @@ def make_signatures() -> Cases:
     yield case("r that is on no point", (5).to_bytes(32, "big") + s + bytes([v]), bad)
     half = (reference.ORDER // 2).to_bytes(32, "big")
     above = (reference.ORDER // 2 + 1).to_bytes(32, "big")
-    yield case("the highest s that is allowed, by nobody we know", r + half + bytes([v]), bad)
+    highest = r + half + bytes([v])
+    somebody = keys.Signature(highest[:64] + bytes([v - 27])).recover_public_key_from_msg_hash(digest)
+    yield case("the highest s that is allowed", highest, None, signer=somebody.to_canonical_address())
     yield case("the lowest s that is not", r + above + bytes([v]), bad)
     yield case("empty", b"", bad)
     yield case("64 bytes: without v", good[:64], bad)
