@@ -414,13 +414,21 @@ def _begin_epoch(number: int, first_block: int) -> _Epoch:
 
 
 def _open(path: Path, genesis_hash: Hash) -> sqlite3.Connection:
-    db = _connect(path)
-    if _is_index_of(db, genesis_hash):
-        return db
-    db.close()
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    db = _connect(path)
+    db = sqlite3.connect(path, isolation_level=None)
+    if not _is_index_of(db, genesis_hash):
+        db.close()
+        # The log last: SQLite ignores one that lies beside an empty file, should we die in between.
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        db = sqlite3.connect(path, isolation_level=None)
+        _create(db, genesis_hash)
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    return db
+
+
+def _create(db: sqlite3.Connection, genesis_hash: Hash) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("BEGIN IMMEDIATE")
     for statement in SCHEMA.split(";\n"):
@@ -429,15 +437,6 @@ def _open(path: Path, genesis_hash: Hash) -> sqlite3.Connection:
     db.execute(_REPLACE_PROGRESS, astuple(_Progress(genesis_hash, None, 0, 0, genesis_hash, 0, 1, 0, 0, 0, 0)))
     db.execute(_REPLACE_EPOCH, astuple(_begin_epoch(1, 1)))
     db.execute("COMMIT")
-    return db
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None)
-    db.execute("PRAGMA synchronous = NORMAL")
-    db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-    db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-    return db
 
 
 def _is_index_of(db: sqlite3.Connection, genesis_hash: Hash) -> bool:
