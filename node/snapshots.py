@@ -17,7 +17,7 @@ from chain.hashing import keccak
 from chain.ledger import AssetSnapshot, LedgerSnapshot
 from chain.params import Parameters
 from chain.primitives import MAX_U64, Address, Hash
-from node.entries import BLOCK_PREFIX
+from node.entries import BLOCK_PREFIX, encode_cut
 from node.journal import Journal
 
 _SUFFIX: Final = ".snapshot"
@@ -109,7 +109,10 @@ def _read(path: Path) -> _File:
 
 
 def _is_of_journal(file: _File, parameters: Parameters, journal: Journal) -> bool:
+    """Whether this journal leads to it: by the very cut that it was taken at, and the last block before."""
     if file.genesis_hash != parameters.genesis_hash or file.height > journal.height:
+        return False
+    if journal.get(file.height - 1) != encode_cut(file.epoch - 1, file.last_cut_at):
         return False
     if file.block_number == 0:
         return True
