@@ -15,10 +15,12 @@ from chain.block import Header, Record
 from chain.commitment import Commitment
 from chain.errors import Refusal
 from chain.evidence import AccountProof, WithdrawalClaim
+from chain.merkle import SumNode
 from chain.params import DOMAIN_NAME, DOMAIN_VERSION, Domain, Parameters
 from chain.payment import Payment
-from chain.primitives import MAX_U64, MAX_U128, Address, Hash, Signature
+from chain.primitives import MAX_U32, MAX_U64, MAX_U128, Address, Hash, Signature
 from chain.receipt import Receipt
+from chain.statement import Credit, Debit
 from client.errors import BadReply
 
 T = TypeVar("T")
@@ -126,28 +128,26 @@ class CommittedAccount(msgspec.Struct, frozen=True):
 
 
 class StatementEntry(msgspec.Struct, frozen=True):
-    """One line of a statement, as people read it, with the balance after it."""
+    """One line of a statement, with its place in the ledger and the balance after it."""
 
-    side: str
-    """`debit` or `credit`"""
     block: int
     record: int
     output: int
-    id: Hash
-    kind: str
-    counterparty: str
-    amount: int
+    """-1 for a debit: what a payment takes comes before what its outputs give, to the same account too."""
+    entry: Debit | Credit
     balance: int
-    timestamp: int
-    """Milliseconds."""
 
 
 class StatementPage(msgspec.Struct, frozen=True):
+    """Entries in the order of the ledger. The roots are None until the epoch is sealed."""
+
     asset: Address
     epoch: int
     opening: int
-    closing: int | None
+    closing: int
     entries: tuple[StatementEntry, ...]
+    debits: SumNode | None
+    credits: SumNode | None
     cursor: str | None
     form: dict[str, Any]
 
@@ -233,7 +233,7 @@ def list_payments(
 
 def quote(kind: str, details: Mapping[str, Any]) -> Call[Payment]:
     """The unsigned payment of that kind which the ledger will accept. Look at it before signing."""
-    return Call("tally_quote", (kind, dict(details)), decode_payment_form)
+    return Call("tally_quote", (kind, dict(details)), _decode_quote)
 
 
 # --- decoders
@@ -295,6 +295,10 @@ def decode_payment_proof(form: Any) -> PaymentProof:
 def decode_payment_form(form: Any) -> Payment:
     """A payment from parsed JSON. Raises `MalformedPayment`."""
     return wire.decode_payment(msgspec.json.encode(form))
+
+
+def _decode_quote(form: Any) -> Payment:
+    return decode_payment_form(wire.get_field(form, "payment", "quote"))
 
 
 def _decode_parameters(form: Any) -> Parameters:
@@ -375,33 +379,55 @@ def _decode_committed_account(form: Any) -> CommittedAccount:
 
 
 def _decode_statement(form: Any) -> StatementPage:
+    entries = [_decode_debit(entry) for entry in _take_list(form, "debits")]
+    entries += [_decode_credit(entry) for entry in _take_list(form, "credits")]
     return StatementPage(
         asset=wire.decode_address(wire.get_field(form, "asset", "statement"), "asset"),
         epoch=wire.decode_quantity(wire.get_field(form, "epoch", "statement"), "epoch", MAX_U64),
         opening=wire.decode_quantity(wire.get_field(form, "opening", "statement"), "opening", MAX_U128),
-        closing=_decode_optional(form, "closing", MAX_U128),
-        entries=tuple([_decode_entry(entry) for entry in _take_list(form, "entries")]),
+        closing=wire.decode_quantity(wire.get_field(form, "closing", "statement"), "closing", MAX_U128),
+        entries=tuple(sorted(entries, key=lambda line: (line.block, line.record, line.output))),
+        debits=_decode_side(form, "debits"),
+        credits=_decode_side(form, "credits"),
         cursor=_take_cursor(form),
         form=form,
     )
 
 
-def _decode_entry(form: Any) -> StatementEntry:
-    def take(name: str, limit: int = MAX_U64) -> int:
-        return wire.decode_quantity(wire.get_field(form, name, "entry"), f"entry.{name}", limit)
+def _decode_side(form: Any, name: str) -> SumNode | None:
+    root = form.get(f"{name}Root")
+    if root is None:
+        return None
+    total = wire.decode_quantity(wire.get_field(form, f"{name}Sum", "statement"), f"{name}Sum", MAX_U128)
+    return wire.decode_hash(root, f"{name}Root"), total
 
-    return StatementEntry(
-        side=_take_text(form, "side"),
-        block=take("block"),
-        record=take("record"),
-        output=take("output"),
+
+def _decode_debit(form: Any) -> StatementEntry:
+    entry = Debit(
+        type=_take_number(form, "type", 255),
+        number=_take_number(form, "number", MAX_U64),
         id=wire.decode_hash(wire.get_field(form, "id", "entry"), "entry.id"),
-        kind=_take_text(form, "kind"),
-        counterparty=str(form.get("counterparty") or ""),
-        amount=take("amount", MAX_U128),
-        balance=take("balance", MAX_U128),
-        timestamp=take("timestamp"),
+        amount=_take_number(form, "amount", MAX_U128),
     )
+    place = _take_number(form, "block", MAX_U64), _take_number(form, "record", MAX_U32)
+    return StatementEntry(*place, -1, entry, _take_number(form, "balance", MAX_U128))
+
+
+def _decode_credit(form: Any) -> StatementEntry:
+    entry = Credit(
+        block=_take_number(form, "block", MAX_U64),
+        record=_take_number(form, "record", MAX_U32),
+        output=_take_number(form, "output", 255),
+        type=_take_number(form, "type", 255),
+        id=wire.decode_hash(wire.get_field(form, "id", "entry"), "entry.id"),
+        amount=_take_number(form, "amount", MAX_U128),
+    )
+    balance = _take_number(form, "balance", MAX_U128)
+    return StatementEntry(entry.block, entry.record, entry.output, entry, balance)
+
+
+def _take_number(form: Any, name: str, limit: int) -> int:
+    return wire.decode_quantity(wire.get_field(form, name, "entry"), f"entry.{name}", limit)
 
 
 def _decode_payments_page(form: Any) -> PaymentsPage:

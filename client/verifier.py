@@ -125,7 +125,7 @@ def verify_receipt(
     verdict = Verdict.ACCEPTED
     if inclusion is not None:
         _check_commitment(checks, held, inclusion, domain, facts, ethereum)
-        verdict = checks.run("final", lambda: _judge_finality(inclusion, facts)) or Verdict.FAILED
+        verdict = checks.run("finality", lambda: _judge_finality(inclusion, facts)) or Verdict.FAILED
     checks.run("status", lambda: _check_status(held, verdict, facts))
     return checks.report(verdict, held, address, settlement is not None, facts)
 

@@ -78,7 +78,9 @@ def report_error(error: BaseException, *, is_json: bool) -> None:
         sys.stderr.write(json.dumps({"error": described}) + "\n")
         return
     title = f"refused: {described['code']}" if isinstance(error, Refusal) else described["code"].replace("_", " ")
-    Console(stderr=True).print(f"[bold red]{escape(title)}[/]: {escape(described['message'])}", highlight=False)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"[bold red]{escape(title)}[/]: {escape(described['message'])}"
+    )
 
 
 def _show(value: Any) -> Any:

@@ -15,7 +15,10 @@ from chain.primitives import Address
 from client.amounts import format_amount
 from client.protocol import Asset, HeldReceipt
 
-_console = Console(highlight=False, soft_wrap=True)
+_WIDEST = 1000
+"""Columns: what does not fit a terminal's line goes on in the next, and can still be copied."""
+
+_console = Console(highlight=False, soft_wrap=True, width=_WIDEST)
 _notes = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _STATUS_STYLES = {"accepted": "yellow", "committed": "cyan", "final": "green", "void": "red", "failed": "red"}

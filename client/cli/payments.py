@@ -7,11 +7,13 @@ from typing import Annotated, Any, Final
 import typer
 
 from chain import wire
+from chain.block import PAYMENT
 from chain.errors import MalformedRequest, NotFound
 from chain.kinds import TIP, TRANSFER, WITHDRAW
 from chain.payment import Output
 from chain.primitives import MAX_U64, Address, Hash
 from chain.receipt import check_inclusion, check_receipt
+from chain.statement import Credit
 from client.cli import options, output
 from client.cli.exits import BadUsage, NotYet
 from client.errors import OutcomeUnknown
@@ -21,6 +23,7 @@ from client.node import Node
 from client.protocol import Asset, HeldReceipt, NodeInfo, StatementPage
 from client.receipts import ReceiptStore
 from client.settlement import Ethereum
+from client.statements import check_commitment, check_sums
 from client.wallet import resend
 
 _POLL_S: Final = 0.5
@@ -216,18 +219,27 @@ def statement(
     asset_name: options.AssetName = None,
     epoch: Annotated[str | None, typer.Option("--epoch", help="Its number. [the open one]")] = None,
     node_url: options.NodeUrl = options.DEFAULT_NODE_URL,
+    l1_url: options.L1Url = options.DEFAULT_L1_URL,
+    settlement: options.Settlement = None,
     key: options.Key = None,
     private_key: options.PrivateKey = None,
     keys_dir: options.KeysDir = None,
     is_json: options.Json = False,
 ) -> None:
-    """Show every debit and credit of an account in one epoch, with the balance after each."""
+    """Show every debit and credit of an account in one epoch, with the balance after each.
+
+    The sums are checked, and once the epoch is sealed also that the operator committed to exactly these entries.
+    """
     address = options.find_address(who, key, private_key, keys_dir)
     with Node(node_url) as node:
         info = node.get_info()
         asset = options.choose_asset(asset_name, info.assets)
         number = info.epoch if epoch is None else _parse_epoch(epoch)
         pages = list(node.iterate_statement(address, asset.address, number))
+        check_sums(pages)
+        if pages[0].debits is not None:
+            _, ledger = options.contact(node, l1_url, settlement)
+            check_commitment(pages, node.get_account_proof(address, asset.address, number), address, ledger)
     if is_json:
         output.print_json(_join_pages(pages))
     else:
@@ -313,9 +325,8 @@ def _join_pages(pages: list[StatementPage]) -> dict[str, Any]:
     """One statement: the lists of all pages, everything else as the first page has it."""
     joined = dict(pages[0].form)
     for page in pages[1:]:
-        for name in ("debits", "credits", "entries"):
-            if isinstance(joined.get(name), list):
-                joined[name] = [*joined[name], *page.form.get(name, [])]
+        for name in ("debits", "credits"):
+            joined[name] = [*joined[name], *page.form[name]]
     joined["cursor"] = None
     return joined
 
@@ -323,20 +334,22 @@ def _join_pages(pages: list[StatementPage]) -> dict[str, Any]:
 def _show_statement(address: Address, asset: Asset, pages: list[StatementPage]) -> None:
     first = pages[0]
     output.print_line(f"{wire.encode_address(address)} in {asset.symbol}, epoch {first.epoch}", "bold")
-    entries = [entry for page in pages for entry in page.entries]
-    rows = [["", "", "", "opening", "", output.show_amount(first.opening, asset)]]
-    for entry in sorted(entries, key=lambda entry: (entry.block, entry.record, entry.output)):
-        sign = "-" if entry.side == "debit" else "+"
+    rows = [["opening", "", "", "", output.show_amount(first.opening, asset)]]
+    for line in [line for page in pages for line in page.entries]:
+        entry = line.entry
+        sign, side = ("+", "credit") if isinstance(entry, Credit) else ("-", "debit")
         rows.append(
             [
-                output.show_time_ms(entry.timestamp),
-                entry.kind,
-                entry.counterparty,
+                side if entry.type == PAYMENT else "deposit",
+                f"{line.block}/{line.record}",
                 wire.encode_bytes(entry.id),
                 sign + output.show_amount(entry.amount, asset),
-                output.show_amount(entry.balance, asset),
+                output.show_amount(line.balance, asset),
             ]
         )
-    if first.closing is not None:
-        rows.append(["", "", "", "closing", "", output.show_amount(first.closing, asset)])
-    output.print_table(["time", "kind", "with", "id", "amount", "balance"], rows, right=["amount", "balance"])
+    rows.append(["closing", "", "", "", output.show_amount(first.closing, asset)])
+    output.print_table(["entry", "block/record", "id", "amount", "balance"], rows, right=["amount", "balance"])
+    if first.debits is None:
+        output.note("no commitment holds these entries: the epoch is still open, or nothing happened in it")
+    else:
+        output.note("these are the entries that the operator has signed a commitment to")
