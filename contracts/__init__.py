@@ -1,4 +1,4 @@
-"""The compiled contracts, as committed in `artifacts/`. Made by `python -m contracts.build`, which nobody needs to run them."""
+"""The compiled contracts, as committed in `artifacts/` by `python -m contracts.build`."""
 
 from __future__ import annotations
 
@@ -31,9 +31,16 @@ class Artifact:
                 return int(variable["slot"])
         raise KeyError(label)
 
+    def get_function(self, name: str) -> dict[str, Any]:
+        """ABI entry of the function of that name. Raises KeyError if there is none."""
+        for entry in self.abi:
+            if entry["type"] == "function" and entry["name"] == name:
+                return entry
+        raise KeyError(name)
+
 
 def load_artifact(name: str) -> Artifact:
-    """The committed artifact of a contract, `Settlement` or `TestToken` say. Raises FileNotFoundError if there is none."""
+    """The committed artifact of a contract, `Settlement` say. Raises FileNotFoundError if there is none."""
     content = json.loads((ARTIFACTS / f"{name}.json").read_bytes())
     return Artifact(
         name=content["contractName"],

@@ -24,7 +24,7 @@ from contracts import ARTIFACTS, load_artifact
 
 # Ahead of any wall clock, so that the chain never takes its time from that.
 GENESIS_AT = 2**33
-GAS_LIMIT = 12_000_000
+GAS_LIMIT = 6_000_000
 
 
 class Refused(Exception):
@@ -50,6 +50,8 @@ class Evm:
         genesis = PyEVMBackend.generate_genesis_params({"timestamp": GENESIS_AT})
         self.tester = EthereumTester(PyEVMBackend(genesis_parameters=genesis))
         self.web3 = Web3(EthereumTesterProvider(self.tester))
+        # It would ask for the chain id before each request.
+        self.web3.middleware_onion.remove("validation")
         self.accounts: list[str] = list(self.web3.eth.accounts)
 
     @property
@@ -86,7 +88,7 @@ class Evm:
     def send(
         self, function: ContractFunction, sender: str | None = None, value: int = 0, at: int | None = None
     ) -> TxReceipt:
-        """Mines it, in a block of its own: at time `at`, else one second later than the last. Raises Refused, with no block."""
+        """Mines it in a block of its own, at time `at`, else one second later than the last. Raises Refused."""
         if at is not None:
             self.travel(at - 1)
         transaction = {"from": sender or self.accounts[0], "value": value, "gas": GAS_LIMIT}

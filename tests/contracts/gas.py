@@ -1,7 +1,8 @@
 """Gas of what people do with the contract: `python -m tests.contracts.gas [--update]`.
 
-Measured under Cancun rules in the steady state: no slot is written for the first time but those that every call writes anew.
-`--update` rewrites `contracts/gas.json`; without it, the differences to that file are printed.
+Prints the differences to `contracts/gas.json`, and fails if there are any; `--update` rewrites that file.
+Everything is measured in the steady state: what is written for the first time is only what every such call writes anew.
+Commitments have one withdrawal of each asset, and credit one deposit of each asset unless the case says otherwise.
 """
 
 from __future__ import annotations
@@ -9,78 +10,91 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
+from collections.abc import Iterator
 
 from contracts import ARTIFACTS
 from tests.contracts.evm import Evm
-from tests.contracts.ledger import Ledger
+from tests.contracts.ledger import COLD_KEY, OPERATOR, Ledger, Parameters, withdrawal
 from tests.contracts.reference import ETHER
 
 SNAPSHOT = ARTIFACTS.parent / "gas.json"
+WITHDRAWALS = 1000
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.contracts.gas", description="Measure the contract's gas.")
+    parser.add_argument("--update", action="store_true", help="rewrite contracts/gas.json")
+    arguments = parser.parse_args()
+    measured = measure()
+    differences = list(list_differences(measured))
+    print("\n".join(differences) or "as in contracts/gas.json")
+    if arguments.update:
+        SNAPSHOT.write_text(json.dumps(measured, indent=2) + "\n")
+        return 0
+    return 1 if differences else 0
+
+
+def list_differences(measured: dict[str, int]) -> Iterator[str]:
+    """One line for each case that is not as in the snapshot."""
+    snapshot: dict[str, int] = json.loads(SNAPSHOT.read_text()) if SNAPSHOT.exists() else {}
+    for case in sorted(measured.keys() | snapshot.keys()):
+        before, after = snapshot.get(case), measured.get(case)
+        if before is None or after is None:
+            yield f"{case}: {before or 'new'} -> {after or 'gone'}"
+        elif before != after:
+            yield f"{case}: {before} -> {after} ({after - before:+d})"
 
 
 def measure() -> dict[str, int]:
-    """Name of the case to gas used."""
-    return {
-        **measure_deposits(),
-        **measure_commitments(),
-        **measure_claims(),
-    }
+    """Name of each case to the gas its transaction uses."""
+    cases = dict(measure_deposits())
+    for asset_count in (1, 2, 4):
+        cases |= measure_commitments(asset_count)
+    return cases | dict(measure_claims())
 
 
-def measure_deposits() -> dict[str, int]:
+def measure_deposits() -> Iterator[tuple[str, int]]:
     ledger = Ledger.deploy(Evm())
-    for asset in (ETHER, ledger.token.address):
+    for name, asset in (("ether", ETHER), ("token", ledger.token.address)):
         ledger.deposit(10**18, asset)
-    return {
-        "deposit, ether": ledger.deposit(10**18, ETHER)["gasUsed"],
-        "deposit, token": ledger.deposit(10**18)["gasUsed"],
-    }
+        yield f"deposit, {name}", ledger.deposit(10**18, asset)["gasUsed"]
 
 
-def measure_commitments() -> dict[str, int]:
-    from tests.contracts.ledger import COLD_KEY, OPERATOR, Parameters, withdrawal
+def measure_commitments(asset_count: int) -> dict[str, int]:
+    evm = Evm()
+    tokens = [evm.deploy("TestToken") for _ in range(asset_count)]
+    parameters = Parameters(OPERATOR.address, COLD_KEY.address, evm.accounts[1])
+    settlement = evm.deploy("Settlement", parameters, [token.address for token in tokens])
+    ledger = Ledger(evm, settlement, tokens[0])
+    for token in tokens:
+        ledger.fund(token, ledger.users[0])
 
+    name = f"commit, {asset_count} asset{'s' if asset_count > 1 else ''}"
     cases = {}
-    for assets in (1, 2, 4):
-        evm = Evm()
-        tokens = [evm.deploy("TestToken") for _ in range(assets)]
-        settlement = evm.deploy(
-            "Settlement", Parameters(OPERATOR.address, COLD_KEY.address, evm.accounts[1]), [t.address for t in tokens]
-        )
-        ledger = Ledger(evm, settlement, tokens[0])
-        ledger.fund(tokens[0], ledger.users[0])
-        for token in tokens:
-            ledger.fund(token, ledger.users[0])
-        for epoch in range(4):
-            if epoch < 3:
-                for token in tokens:
-                    ledger.deposit(10**18, token.address)
-            ledger.wait()
-            g = ledger.commit(None, {t.address: [withdrawal(1, ledger.users[0], 1)] for t in tokens})["gasUsed"]
-            if epoch >= 2:
-                cases[f"commit, {assets} assets, deposits {epoch < 3}"] = g
+    for epoch, case in enumerate(("", "", name, f"{name}, no deposits"), start=1):
+        for token in tokens if epoch < 4 else ():
+            ledger.deposit(10**18, token.address)
+        ledger.wait()
+        items = [withdrawal(epoch, ledger.users[1], 10**15)]
+        cases[case] = ledger.commit(withdrawals={token.address: items for token in tokens})["gasUsed"]
+    del cases[""]
     return cases
 
 
-def measure_claims() -> dict[str, int]:
-    from tests.contracts.ledger import withdrawal
-
+def measure_claims() -> Iterator[tuple[str, int]]:
+    """Of two assets with a thousand withdrawals each, to one who has some already."""
     ledger = Ledger.deploy(Evm())
-    a = ledger.token.address
-    cases = {}
-    ledger.deposit(10**18, a)
-    ledger.deposit(10**18, ETHER)
+    assets = {"ether": ETHER, "token": ledger.token.address}
+    items = [withdrawal(i, ledger.users[3], 10**6 + i) for i in range(WITHDRAWALS)]
+    for asset in assets.values():
+        ledger.deposit(10**18, asset)
     ledger.wait()
-    n = 1000
-    ledger.commit(None, {x: [withdrawal(i, ledger.users[3], 10**6 + i) for i in range(n)] for x in (ETHER, a)})
+    ledger.commit(withdrawals=dict.fromkeys(assets.values(), items))
     ledger.finalise()
-    for x, nm in ((ETHER, "ether"), (a, "token")):
-        for i in (0, 1, 500):
-            cases[f"claim, {nm}, {i}"] = ledger.evm.send(ledger.claim_function(ledger.claim_for(1, x, i)))["gasUsed"]
-    return cases
+    for name, asset in assets.items():
+        for case, index in ((f"claim, {name}", 500), (f"claim, {name}, beside another", 501)):
+            yield case, ledger.evm.send(ledger.claim_function(ledger.claim_for(1, asset, index)))["gasUsed"]
 
 
 if __name__ == "__main__":
-    for k, v in measure().items():
-        print(k, v)
+    sys.exit(main())

@@ -96,6 +96,12 @@ class Ledger:
             ledger.fund(token, user)
         return ledger
 
+    def copy(self) -> Ledger:
+        """The same ledger, with what was included so far in lists of its own."""
+        ledger = Ledger(self.evm, self.settlement, self.token)
+        ledger.included, ledger.withdrawals = list(self.included), dict(self.withdrawals)
+        return ledger
+
     def fund(self, token: Contract, user: str) -> None:
         self.evm.send(token.functions.mint(user, 2**127))
         self.evm.send(token.functions.approve(self.settlement.address, 2**256 - 1), sender=user)

@@ -10,7 +10,7 @@ from eth_utils import keccak
 
 from contracts import load_artifact
 from tests.contracts import reference
-from tests.contracts.evm import Evm, get_events, plain, refused
+from tests.contracts.evm import Evm, Refused, get_events, plain, refused
 from tests.contracts.ledger import (
     COLD_KEY,
     HOUR,
@@ -21,27 +21,10 @@ from tests.contracts.ledger import (
     STRANGER,
     Ledger,
     sign,
-    withdrawal,
 )
 from tests.contracts.reference import ETHER, NONE, ZERO_HASH, Commitment, Line
 
 ORDER_OF_SECP256K1 = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-
-
-@pytest.fixture
-def running(ledger: Ledger) -> Ledger:
-    """Two epochs committed, deposits in both assets before and after, withdrawals in the second; an hour after that."""
-    ledger.deposit(1000)
-    ledger.deposit(500, ETHER)
-    ledger.wait()
-    ledger.commit()
-    ledger.deposit(300)
-    ledger.wait()
-    ledger.commit(withdrawals={ledger.token.address: [withdrawal(1, ledger.users[0], 150)]})
-    ledger.deposit(70)
-    ledger.deposit(30, ETHER)
-    ledger.wait()
-    return ledger
 
 
 def check(ledger: Ledger, commitment: Commitment, **arguments: Any) -> None:
@@ -285,7 +268,7 @@ def test_signatures_have_one_form(running: Ledger) -> None:
 def test_a_signature_for_something_else_is_none(running: Ledger) -> None:
     """Other contract, other chain, other message: never the operator's."""
     commitment = running.draft()
-    chain_id, settlement = running.domain
+    chain_id = running.domain.chain_id
     digests = [
         running.domain._replace(chain_id=chain_id + 1).commitment_digest(commitment),
         running.domain._replace(chain_id=running.evm.web3.eth.chain_id).commitment_digest(commitment),
@@ -295,7 +278,7 @@ def test_a_signature_for_something_else_is_none(running: Ledger) -> None:
         running.included[-1].digest,
     ]
     for digest in digests:
-        with pytest.raises(Exception, match="InvalidSignature") as caught:
+        with pytest.raises(Refused, match="InvalidSignature") as caught:
             check(running, commitment, signature=sign(digest))
         assert caught.value.values != (OPERATOR.address.lower(),)
 
@@ -311,10 +294,10 @@ def test_every_signed_field_is_bound(running: Ledger) -> None:
     for field, value in commitment._asdict().items():
         if field != "assets":
             changed = flip(value)
-            with pytest.raises(Exception, match="Mismatch|InvalidSignature"):
+            with pytest.raises(Refused, match=r"Mismatch|InvalidSignature"):
                 check(running, commitment._replace(**{field: changed}), signature=signature)
     for field, value in commitment.assets[1]._asdict().items():
-        with pytest.raises(Exception, match="InvalidSignature"):
+        with pytest.raises(Refused, match="InvalidSignature"):
             check(running, change_line(commitment, 1, **{field: flip(value)}), signature=signature)
 
 

@@ -1,10 +1,10 @@
-"""Random histories with an operator that lies at random: the contract accepts exactly what the rules allow, and pays exactly
-what was deposited."""
+"""Random histories with an operator that lies at random: accepted is what the rules allow, and paid what is due."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -16,7 +16,9 @@ from tests.contracts.reference import ETHER, Commitment, Line
 
 AMOUNTS = st.one_of(st.integers(1, 1000), st.integers(1, 2**90))
 # What a liar adds to a number: little, a power of two that a narrow type would lose, or what it takes to wrap 128 bits.
-LIES = st.one_of(st.integers(-3, 3), st.sampled_from([2**32, 2**40, 2**64, 2**127, -(2**64)]), st.integers(-(2**90), 2**90))
+LIES = st.one_of(
+    st.integers(-3, 3), st.sampled_from([2**32, 2**40, 2**64, 2**127, -(2**64)]), st.integers(-(2**90), 2**90)
+)
 FIELD_BITS = {"total": 128, "withdrawn": 128, "account_count": 64, "deposit_count": 64, "forced_count": 64}
 EVM = Evm()
 LEDGER = Ledger.deploy(EVM, challenge_period=HOUR)
@@ -92,12 +94,11 @@ class Conservation(RuleBasedStateMachine):
         lines = list(honest.assets)
         lines[asset] = line._replace(**values)
         commitment = honest._replace(assets=tuple(lines))
-        try:
+        if self.is_acceptable(commitment):
             self.ledger.commit(commitment, withdrawals=withdrawals)
-        except Refused as refusal:
-            assert not self.is_acceptable(commitment), refusal
         else:
-            assert self.is_acceptable(commitment, self.ledger.included[-2].commitment if self.ledger.included[1:] else None)
+            with pytest.raises(Refused):
+                EVM.call(self.ledger.commit_function(commitment))
 
     def has_waited(self) -> bool:
         return 1000 * EVM.now >= self.ledger.last_cut_at + 1000 * MIN_INTERVAL
@@ -114,18 +115,17 @@ class Conservation(RuleBasedStateMachine):
             withdrawals[line.asset] = items
         return withdrawals
 
-    def is_acceptable(self, commitment: Commitment, previous: Commitment | None = None) -> bool:
-        """The rules of one line, a second time."""
-        before = self.ledger.last if previous is None and commitment is not self.ledger.last else previous
-        cut_at = before.cut_at if before and before.epoch else 1000 * self.ledger.functions.deployedAt().call()
+    def is_acceptable(self, commitment: Commitment) -> bool:
+        """The rules about assets, a second time."""
+        previous = self.ledger.last
         for index, line in enumerate(commitment.assets):
-            last = before.assets[index] if before and index < len(before.assets) else Line(line.asset)
+            last = previous.assets[index] if previous.assets else Line(line.asset)
             queue = self.deposits[line.asset]
             if line.account_count < last.account_count or line.forced_count != 0:
                 return False
             if not last.deposit_count <= line.deposit_count <= len(queue):
                 return False
-            if any(1000 * time < cut_at for _, time in queue[line.deposit_count :]):
+            if any(1000 * time < self.ledger.last_cut_at for _, time in queue[line.deposit_count :]):
                 return False
             gained = sum(amount for amount, _ in queue[last.deposit_count : line.deposit_count])
             if line.total + line.withdrawn != last.total + gained:
@@ -185,8 +185,8 @@ class Conservation(RuleBasedStateMachine):
 
 TestConservation = Conservation.TestCase
 TestConservation.settings = settings(
-    max_examples=12,
-    stateful_step_count=25,
+    max_examples=10,
+    stateful_step_count=20,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

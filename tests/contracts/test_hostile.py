@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from eth_utils import keccak
 from hexbytes import HexBytes
@@ -67,9 +69,18 @@ class Hostile:
         return all(self.settlement.functions.held(asset).call() <= balance for asset, balance in has.items())
 
 
+@pytest.fixture(scope="module")
+def hostile_chain() -> tuple[Hostile, Any]:
+    hostile = Hostile(Evm())
+    return hostile, hostile.evm.tester.take_snapshot()
+
+
 @pytest.fixture
-def hostile(evm: Evm) -> Hostile:
-    return Hostile(evm)
+def hostile(hostile_chain: tuple[Hostile, Any]) -> Hostile:
+    hostile, snapshot = hostile_chain
+    hostile.evm.tester.revert_to_snapshot(snapshot)
+    hostile.ledger.included.clear()
+    return hostile
 
 
 # ---- deposits --------------------------------------------------------------------------------------------------------
@@ -141,12 +152,17 @@ def test_a_hook_cannot_claim_inside_a_measured_deposit(hostile: Hostile) -> None
 
 
 def test_money_given_by_a_hook_is_credited_once(hostile: Hostile) -> None:
-    """A hook that sends the contract tokens of its own raises what is measured; it is real money, and no more is owed."""
+    """A hook that sends the contract tokens of its own raises what is measured; it is real money, and owed once."""
     bad, receiver = hostile.bad, hostile.receiver
     hostile.evm.send(bad.functions.mint(receiver.address, 500))
     hostile.evm.send(
-        receiver.functions.plan(bad.address, [HexBytes(bad.encode_abi("behave", [HONEST, ZERO_ADDRESS])),
-                                             HexBytes(bad.encode_abi("transfer", [hostile.settlement.address, 500]))])
+        receiver.functions.plan(
+            bad.address,
+            [
+                HexBytes(bad.encode_abi("behave", [HONEST, ZERO_ADDRESS])),
+                HexBytes(bad.encode_abi("transfer", [hostile.settlement.address, 500])),
+            ],
+        )
     )
     hostile.behave(CALLS_HOOK, receiver.address)
     hostile.ledger.deposit(1000, bad.address)

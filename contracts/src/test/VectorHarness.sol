@@ -33,6 +33,10 @@ contract VectorHarness {
         return Authorisation.recover(digest, signature);
     }
 
+    function checkSigner(bytes32 digest, bytes calldata signature, address signer) external pure {
+        Authorisation.checkSigner(digest, signature, signer);
+    }
+
     function ledgerChainId(uint256 l1ChainId, address settlement) external pure returns (uint64) {
         return Encodings.ledgerChainId(l1ChainId, settlement);
     }
