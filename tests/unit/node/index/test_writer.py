@@ -132,6 +132,22 @@ def test_deleted_it_is_built_again_the_same(history: RandomLedger, index_path: P
         path.unlink()
 
 
+def test_a_log_without_its_file_is_not_gone_on_with(history: RandomLedger, index_path: Path, tmp_path: Path) -> None:
+    """Who deletes the file of a killed writer may leave its log."""
+    path = tmp_path / "index.sqlite"
+    killed = IndexWriter(path, history.parameters.genesis_hash)
+    apply(killed, history.entries)
+    shutil.copy(tmp_path / "index.sqlite-wal", tmp_path / "left")
+    killed.close()
+    path.unlink()
+    (tmp_path / "left").rename(tmp_path / "index.sqlite-wal")
+    index = IndexWriter(path, history.parameters.genesis_hash)
+    assert index.height == 0
+    apply(index, history.entries)
+    index.close()
+    assert dump(path) == dump(index_path)
+
+
 def spoil_version(path: Path) -> None:
     db = sqlite3.connect(path)
     db.execute("PRAGMA user_version = 99")
