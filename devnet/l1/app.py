@@ -29,8 +29,11 @@ from devnet.l1.store import DataDirectoryError, Store
 logger = logging.getLogger(__name__)
 
 DEFAULT_PORT: Final = 8545
+LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 READERS: Final = 4
 """Threads that answer requests. More would not answer faster: py-evm holds the interpreter's lock."""
+MAX_CONNECTIONS: Final = 512
+"""Beyond it the answer is 503."""
 STACK_BYTES: Final = 256 << 20
 """Of address space, for each thread. The EVM nests calls up to 1,024 deep, and for that py-evm raises Python's
 recursion limit to 12,288 for everything: JSON nested as deep takes 32 MiB of stack before it is refused."""
@@ -59,6 +62,7 @@ def run(
     closed.
 
     DataDirectoryError, OSError (the port is taken)."""
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)  # unless the caller has set up its own
     threading.stack_size(STACK_BYTES)
     with ExitStack() as resources:
         temporary_dir = None if data_dir else resources.enter_context(tempfile.TemporaryDirectory(prefix="tally-l1-"))
@@ -169,6 +173,8 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
+                limit_concurrency=MAX_CONNECTIONS,
                 timeout_keep_alive=75,
             )
         )
@@ -196,7 +202,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.block_time < 1:
         parser.error("--block-time is at least 1: timestamps are whole seconds and must grow")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         run(
             port=options.port,

@@ -1,6 +1,7 @@
 """Mining by the clock, the pool's way into blocks, and coming back from disk."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -192,6 +193,20 @@ def test_a_failed_transaction_pays_and_leaves_a_receipt(devnet, sign):
 def test_a_refused_transaction_is_not_kept(devnet, sign):
     with pytest.raises(pool.Refusal):
         devnet.chain.submit(sign(value=10**30))
+    assert list(devnet.store.iterate_pooled()) == []
+
+
+def test_submitting_from_many_threads_while_blocks_are_mined(devnet, sign):
+    raws = {index: [sign(index, nonce=nonce) for nonce in range(25)] for index in range(4)}
+    with ThreadPoolExecutor(4) as senders:
+        sending = [senders.submit(lambda own: [devnet.chain.submit(raw) for raw in own], own) for own in raws.values()]
+        mined = []
+        while not all(sender.done() for sender in sending) or len(mined) < 100:
+            mined += [transaction.hash for transaction in devnet.mine().transactions]
+            assert devnet.chain.head.block_number < 10_000
+        answered = [hash_ for sender in sending for hash_ in sender.result()]
+    assert sorted(mined) == sorted(answered)
+    assert [get_account(devnet, index)[0] for index in range(4)] == [25] * 4
     assert list(devnet.store.iterate_pooled()) == []
 
 
