@@ -394,70 +394,81 @@ def make_account_leaves() -> Cases:
 
 def make_continues() -> Cases:
     earlier = make_leaf()
-    after = {"opening": 750, "debits": 100, "debitsRoot": some_hash("later debits"), "nonceBase": 5, "nonceMap": 0}
+    after = {"opening": 750, "debits": 100, "debitsRoot": some_hash("later debits"), "nonceBase": 7, "nonceMap": 0}
     after |= {"credits": 0, "creditCount": 0, "creditsRoot": bytes(32)}
 
-    def case(desc: str, later: dict[str, Any], later_epoch: int, before: dict[str, Any] = earlier, at: int = 5) -> Any:
+    def case(
+        expected: bool, desc: str, later: dict[str, Any], later_epoch: int, before: dict[str, Any], at: int
+    ) -> Any:
+        found = reference.does_continue(later, later_epoch, before, at)
+        if found is not expected:
+            raise ValueError(f"{desc}: written to be {expected}, and it is not")
         given = {"later": later, "laterEpoch": later_epoch, "earlier": before, "earlierEpoch": at}
-        return want(desc, given, {"continues": reference.does_continue(later, later_epoch, before, at)})
+        return want(desc, given, {"continues": found})
 
-    yield case("untouched: the same bytes in the next epoch", earlier, 6)
-    yield case("untouched for long", earlier, 500)
-    yield case("untouched since before the earlier commitment", earlier, 10, at=9)
-    yield case("changed in the next epoch, opening where it closed", make_leaf(epoch=6, **after), 6)
-    yield case("changed in the next epoch, shown two epochs later", make_leaf(epoch=6, **after), 7)
-    yield case("changed in between: any opening", make_leaf(epoch=7, **{**after, "opening": 1}), 7)
-    yield case("changed long after", make_leaf(epoch=90, **after), 100)
-    yield case("changed right after a commitment in which it was carried over", make_leaf(epoch=10, **after), 10, at=9)
-    yield case("opening other than where it closed", make_leaf(epoch=6, **{**after, "opening": 749}), 6)
-    yield case("opening other than where it closed, by gift", make_leaf(epoch=6, **{**after, "opening": 751}), 6)
-    yield case("another owner", make_leaf(epoch=6, **after, owner=BOB), 6)
-    yield case("another asset", make_leaf(epoch=6, **after, asset=ETHER), 6)
-    yield case("another owner, nothing else changed", make_leaf(owner=BOB), 6)
-    yield case("said to be untouched, with another balance", make_leaf(opening=999), 6)
-    yield case("said to be untouched, with another nonce map", make_leaf(nonceMap=0b1110), 6)
-    yield case("said to be of an earlier epoch", make_leaf(epoch=4), 6)
-    yield case(
+    def yes(desc: str, later: dict[str, Any], later_epoch: int, before: dict[str, Any] = earlier, at: int = 5) -> Any:
+        return case(True, desc, later, later_epoch, before, at)
+
+    def no(desc: str, later: dict[str, Any], later_epoch: int, before: dict[str, Any] = earlier, at: int = 5) -> Any:
+        return case(False, desc, later, later_epoch, before, at)
+
+    yield yes("untouched: the same bytes in the next epoch", earlier, 6)
+    yield yes("untouched for long", earlier, 500)
+    yield yes("untouched since before the earlier commitment", earlier, 10, at=9)
+    yield yes("changed in the next epoch, opening where it closed", make_leaf(epoch=6, **after), 6)
+    yield yes("changed in the next epoch, shown two epochs later", make_leaf(epoch=6, **after), 7)
+    yield yes("changed in between: any opening", make_leaf(epoch=7, **{**after, "opening": 1}), 7)
+    yield yes("changed long after", make_leaf(epoch=90, **after), 100)
+    yield yes("changed right after a commitment in which it was carried over", make_leaf(epoch=10, **after), 10, at=9)
+    yield no("opening other than where it closed", make_leaf(epoch=6, **{**after, "opening": 749}), 6)
+    yield no("opening other than where it closed, by gift", make_leaf(epoch=6, **{**after, "opening": 751}), 6)
+    yield no("another owner", make_leaf(epoch=6, **after, owner=BOB), 6)
+    yield no("another asset", make_leaf(epoch=6, **after, asset=ETHER), 6)
+    yield no("another owner, nothing else changed", make_leaf(owner=BOB), 6)
+    yield no("said to be untouched, with another balance", make_leaf(opening=999), 6)
+    yield no("said to be untouched, with another nonce map", make_leaf(nonceMap=0b1110), 6)
+    yield no("said to be of an earlier epoch", make_leaf(epoch=4), 6)
+    yield no(
         "a leaf from the future: epoch above its commitment's, opening 0",
         make_leaf(epoch=7, **{**after, "opening": 0}),
         6,
     )
-    yield case("a leaf from the future in a later commitment of the same number", make_leaf(epoch=7, **after), 7)
-    yield case("forgotten nonces: base and map reset", make_leaf(epoch=6, **{**after, "nonceBase": 0}), 6)
-    yield case(
-        "forgotten nonces: the base one lower", make_leaf(epoch=6, **{**after, "nonceBase": 2, "nonceMap": 0}), 6
+    yield yes("the same leaf in the commitment of its epoch: something in between", make_leaf(epoch=7, **after), 7)
+    yield no("forgotten nonces: base and map reset", make_leaf(epoch=6, **{**after, "nonceBase": 0}), 6)
+    yield no(
+        "forgotten nonces: the base one lower", make_leaf(epoch=6, **{**after, "nonceBase": 2, "nonceMap": 0b10100}), 6
     )
     forgotten = {**after, "nonceBase": 3}
-    yield case("forgotten nonces: an empty map over the same base", make_leaf(epoch=6, **forgotten), 6)
-    yield case("forgotten nonces: one bit", make_leaf(epoch=6, **{**forgotten, "nonceMap": 0b1000}), 6)
-    yield case(
+    yield no("forgotten nonces: an empty map over the same base", make_leaf(epoch=6, **forgotten), 6)
+    yield no("forgotten nonces: one bit", make_leaf(epoch=6, **{**forgotten, "nonceMap": 0b1000}), 6)
+    yield no(
         "forgotten nonces: one bit, with something in between", make_leaf(epoch=8, **{**forgotten, "nonceMap": 0b10}), 8
     )
-    yield case("more bits over the same base", make_leaf(epoch=6, **{**forgotten, "nonceMap": 0b11110}), 6)
-    yield case(
+    yield yes("more bits over the same base", make_leaf(epoch=6, **{**forgotten, "nonceMap": 0b11110}), 6)
+    yield yes(
         "the base past one used nonce, the other still in the map",
         make_leaf(epoch=6, **{**after, "nonceBase": 5, "nonceMap": 0b10}),
         6,
     )
-    yield case(
+    yield no(
         "the base past one used nonce, the other forgotten",
         make_leaf(epoch=6, **{**after, "nonceBase": 5, "nonceMap": 0b100}),
         6,
     )
-    yield case(
+    yield no(
         "the base on a used nonce: it stays used only if in the map",
         make_leaf(epoch=6, **{**after, "nonceBase": 6, "nonceMap": 0}),
         6,
     )
-    yield case("the base far beyond the old window", make_leaf(epoch=6, **{**after, "nonceBase": 3 + 256}), 6)
+    yield yes("the base far beyond the old window", make_leaf(epoch=6, **{**after, "nonceBase": 3 + 256}), 6)
     wide = make_leaf(nonceBase=0, nonceMap=1 << 255)
-    yield case(
+    yield yes(
         "the top bit of a window remembered as the lowest of the next",
         make_leaf(epoch=6, **{**after, "nonceBase": 254, "nonceMap": 0b10}),
         6,
         wide,
     )
-    yield case(
+    yield no(
         "the top bit of a window forgotten", make_leaf(epoch=6, **{**after, "nonceBase": 254, "nonceMap": 0}), 6, wide
     )
 
@@ -596,7 +607,10 @@ def make_signatures() -> Cases:
     yield case("somebody else's", sign("bob"), bad)
     yield case("over another digest", sign("alice", some_hash("another digest")), bad)
     yield case("the other v: recovers to another key", r + s + bytes([55 - v]), bad)
-    for number in (0, 1, 2, 3, 26, 29, 30, 255):
+    for number in (27, 28):
+        message, signature = by_v[number]
+        yield case(f"v {number - 27} for {number}", signature[:64] + bytes([number - 27]), bad, message=message)
+    for number in (2, 3, 26, 29, 30, 255):
         yield case(f"v {number}", r + s + bytes([number]), bad)
     yield case("v of EIP-155, chain id 1", r + s + bytes([v + 10]), bad)
     flipped = (reference.ORDER - int.from_bytes(s, "big")).to_bytes(32, "big")

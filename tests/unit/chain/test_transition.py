@@ -300,6 +300,9 @@ def test_withdrawals_count_as_debits_and_not_as_anybody_s_credits() -> None:
     pay(state, (BOB, MAX_EPOCH_VOLUME), kind="withdraw")
     assert_refused(state, make_payment(nonce=1), "epoch_limit", account=ALICE)
     assert state.credits[TOKEN] == {}
+    state.debits[TOKEN].clear()
+    state.credits[TOKEN][BOB] = MAX_EPOCH_VOLUME
+    check_payment(state, make_payment(nonce=1, kind="withdraw"), NOW_MS)
 
 
 def test_credits_of_an_epoch_reach_the_limit_and_no_more() -> None:
