@@ -296,7 +296,7 @@ def _decide_attempt(
     floor = _find_dearest([attempt for attempt in state.open_attempts if attempt.nonce == nonce])
     fees = compute_fees(seen.latest.base_fee, account.suggested_tip, floor, settings)
     if fees is None and live is None and floor is not None:
-        # An attempt of another epoch has this nonce, too dear to be replaced. If it is still in a pool it will be mined,
+        # An attempt of another epoch has this nonce, too dear to be replaced. If a pool still has it, it will be mined,
         # and frees us; if it was lost, the most that we may offer is taken.
         fees = Fees(settings.max_fee_wei, min(compute_bump(floor.priority_fee), settings.max_fee_wei))
     if fees is None or fees.max_fee < seen.latest.base_fee:
@@ -334,7 +334,7 @@ def _decide_attempt(
 
 
 def _settle_attempts(state: State, seen: Observations) -> list[Settle]:
-    """What became of the attempts whose nonce is used up, once that is final: their receipt says it; without one, another
+    """What became of the attempts whose nonce is used up, once that is final: their receipt says it; without, another
     transaction used the nonce. The one that was included is settled with its inclusion, and reopened with it."""
     account = seen.account
     if account is None:

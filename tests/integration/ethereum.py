@@ -183,6 +183,7 @@ async def settle(anvil: Anvil) -> Settled:
     deployment = await gateway.check_deployment(deployed.deployed_at, ETHER, parameters.operator)
     await anvil.call("evm_setAutomine", False)
     await anvil.read_time()
+    await anvil.mine(seconds=1)
     settled = Settled(anvil, gateway, deployment, token, funder)
     await settled.deposit(ETHER, 10**18)
     await settled.deposit(token, 10**20)
