@@ -14,6 +14,10 @@ from node.process import WorkerProcess
 _CHUNK_SIZE: Final = 64
 """Submissions in one message: small enough to spread a batch over all verifiers, large enough to pay for the trip."""
 
+MAX_SUBMISSION_SIZE: Final = 16 << 10
+"""Bytes of JSON. The longest payment takes less than 6,000, with every character of its memo escaped; the bound keeps a
+message to a verifier far below `node.framing.MAX_FRAME_SIZE`, whatever is asked, and the work on one submission small."""
+
 _MAX_IN_FLIGHT: Final = 2
 """Messages a verifier has at once: one in work, and the next at hand when it is done."""
 
@@ -64,6 +68,8 @@ class VerifierPool:
 
     async def verify(self, submissions: Sequence[bytes]) -> list[Verdict]:
         """One verdict for each, in order. Each is the JSON text of `[payment, signature]`."""
+        if any(len(submission) > MAX_SUBMISSION_SIZE for submission in submissions):
+            return await self._verify_all_but_oversized(submissions)
         loop = asyncio.get_running_loop()
         jobs = []
         for at in range(0, len(submissions), _CHUNK_SIZE):
@@ -79,13 +85,21 @@ class VerifierPool:
         return verdicts
 
     async def run(self) -> None:
-        """Receives verdicts until cancelled. Raises `ChannelClosed` when a verifier ends: the node cannot go on."""
+        """Receives verdicts until cancelled. Raises a group with `ChannelClosed` when a verifier ends: the node cannot
+        go on."""
         async with asyncio.TaskGroup() as group:
             for number in range(len(self._workers)):
                 group.create_task(self._receive(number))
 
     async def stop(self) -> None:
         await asyncio.gather(*[worker.stop() for worker in self._workers])
+
+    async def _verify_all_but_oversized(self, submissions: Sequence[bytes]) -> list[Verdict]:
+        others = iter(await self.verify([each for each in submissions if len(each) <= MAX_SUBMISSION_SIZE]))
+        return [
+            next(others) if len(submission) <= MAX_SUBMISSION_SIZE else _refuse_oversized(submission)
+            for submission in submissions
+        ]
 
     def _dispatch(self) -> None:
         while self._waiting:
@@ -125,3 +139,8 @@ def read_result(result: Sequence[object]) -> Verdict:
     code, message, values = result
     assert isinstance(code, str) and isinstance(message, str) and isinstance(values, dict)
     return Refused(code, message, values)
+
+
+def _refuse_oversized(submission: bytes) -> Refused:
+    problem = f"{len(submission)} bytes of JSON, no payment takes more than {MAX_SUBMISSION_SIZE}"
+    return Refused("malformed_payment", problem, {"problem": problem})

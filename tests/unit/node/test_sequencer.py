@@ -7,7 +7,6 @@ import pytest
 
 import node.sequencer
 from chain.account import NonceWindow
-from chain.block import Deposit
 from chain.commitment import NO_COMMITMENT
 from chain.errors import (
     BrokenInvariant,
@@ -20,7 +19,7 @@ from chain.errors import (
 )
 from chain.payment import SignedPayment
 from chain.state import State
-from node.entries import AssetEntry, BlockEntry, CutEntry, GenesisEntry, SealEntry
+from node.entries import AssetEntry, BlockEntry, CutEntry, SealEntry
 from node.sequencer import MAX_BLOCK_RECORDS, Declined, Placed, PublishedBlock, SequencerStopped
 from tests.unit.chain.actors import (
     ALICE,
@@ -28,7 +27,6 @@ from tests.unit.chain.actors import (
     BOB_KEY,
     CAROL,
     CAROL_KEY,
-    ETHER,
     OPERATOR,
     PARAMETERS,
     START_MS,
@@ -38,7 +36,7 @@ from tests.unit.chain.actors import (
     make_payment,
     sign,
 )
-from tests.unit.node.journals import MemoryJournal, open_leveldb
+from tests.unit.node.journals import open_leveldb
 from tests.unit.node.running import (
     FUNDS,
     Clock,
@@ -48,7 +46,6 @@ from tests.unit.node.running import (
     make_journal,
     open_desk,
     pay,
-    read_blocks,
     read_entries,
     running,
     settle,
@@ -618,13 +615,3 @@ async def test_what_a_real_journal_holds_is_what_was_answered(tmp_path: Any) -> 
     recovered = audit(reopened, tmp_path / "snapshots", acknowledged.items())
     assert recovered.compute_fingerprint() == state.compute_fingerprint()
     reopened.close()
-
-
-def test_the_journal_of_a_new_ledger_begins_with_its_parameters() -> None:
-    journal = make_journal(MemoryJournal())
-    assert read_entries(journal) == [GenesisEntry(PARAMETERS)]
-    assert read_blocks(journal) == []
-
-
-def test_deposits_in_the_tests_are_records_as_the_watcher_makes_them() -> None:
-    assert isinstance(deposit(0), Deposit) and deposit(0).asset == TOKEN != ETHER
