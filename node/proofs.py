@@ -42,9 +42,11 @@ class ProofWriter:
             for suffix in ("", "-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
             self._db = _connect(path)
-            self._db.executescript(_SCHEMA + f"PRAGMA user_version = {_SCHEMA_VERSION};")
+            self._db.executescript(_SCHEMA)
             self._db.execute("INSERT INTO sealed VALUES (?, 0)", (genesis_hash,))
             self._db.commit()
+            # Last: a file that has the version has all the rest, wherever its writer died.
+            self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
     @property
     def epoch(self) -> int:

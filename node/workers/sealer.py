@@ -6,9 +6,10 @@ within moments: a `BrokenInvariant` ends this process, and with it the node.
 
 from pathlib import Path
 
-from chain.commitment import Commitment, encode_commitment
+from chain.commitment import Commitment, encode_commitment, hash_commitment
 from chain.errors import BrokenInvariant
 from chain.ledger import Ledger
+from chain.primitives import Hash
 from node.entries import AssetEntry, BlockEntry, CutEntry, Entry, GenesisEntry, SealEntry, decode_entry
 from node.framing import WorkerChannel
 from node.proofs import ProofWriter
@@ -39,13 +40,14 @@ class Sealer:
         self._parameters = genesis.parameters
         self._proofs = ProofWriter(proofs_path, genesis.parameters.genesis_hash)
         self._snapshots = snapshots
-        self._unsealed: dict[int, Commitment] = {}
-        """Epochs whose seal has not come by in the journal."""
+        self._unsealed: dict[int, Hash] = {}
+        """Epoch → digest of its commitment, until its seal comes by in the journal."""
         self.height = 1
         self._ledger = Ledger(genesis.parameters)
         if snapshot is not None:
             self.height, restored = read_snapshot(snapshots / snapshot)
             self._ledger = Ledger.restore(genesis.parameters, restored)
+            self._unsealed[restored.epoch - 1] = restored.previous
 
     def apply(self, height: int, entry: Entry) -> Commitment | None:
         """Replays one entry. Returns the commitment of the epoch that it ended, if it did.
@@ -73,17 +75,14 @@ class Sealer:
         # Proofs first: a snapshot says that what came before it is done.
         self._proofs.write(sealed)
         write_snapshot(self._snapshots, self._parameters, self.height, self._ledger.take_snapshot())
-        self._unsealed[cut.epoch] = sealed.commitment
+        self._unsealed[cut.epoch] = hash_commitment(sealed.commitment, self._parameters.domain)
         return sealed.commitment
 
     def _check_seal(self, commitment: Commitment) -> None:
-        """What was signed is what follows from the records: replay must reproduce every root."""
-        computed = self._unsealed.pop(commitment.epoch, None)
-        if computed is not None:
-            is_right = computed == commitment
-        else:  # the cut lies before the snapshot
-            is_right = commitment.epoch == self._ledger.state.epoch - 1 and all(
-                self._ledger.get_root(line.asset) == line.state for line in commitment.assets
-            )
-        if not is_right:
+        """What was signed is what follows from the records: replay must reproduce every root. A seal comes before the
+        next cut, so the trees, which may have been read from a snapshot, are still those that it commits to."""
+        digest = self._unsealed.pop(commitment.epoch, None)
+        if digest != hash_commitment(commitment, self._parameters.domain) or any(
+            self._ledger.get_root(line.asset) != line.state for line in commitment.assets
+        ):
             raise BrokenInvariant(f"the seal of epoch {commitment.epoch} is not what its records lead to")
