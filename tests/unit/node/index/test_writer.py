@@ -64,6 +64,13 @@ def test_forgetting_what_it_remembers_changes_nothing(
     assert dump(tmp_path / "index.sqlite") == dump(index_path)
 
 
+def test_sealed_epochs_are_not_kept_in_memory(history: RandomLedger, tmp_path: Path) -> None:
+    index = IndexWriter(tmp_path / "index.sqlite", history.parameters.genesis_hash)
+    apply(index, history.entries)
+    assert set(index._epochs) == set(range(1, history.epoch + 1)) - set(history.sealed)
+    index.close()
+
+
 def test_heights_go_on_one_by_one(history: RandomLedger, tmp_path: Path) -> None:
     path = tmp_path / "index.sqlite"
     index = IndexWriter(path, history.parameters.genesis_hash)
