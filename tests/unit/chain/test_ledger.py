@@ -78,6 +78,16 @@ def test_an_untouched_leaf_is_carried_over_byte_for_byte() -> None:
     assert get_leaf(before, TOKEN, ALICE).closing + get_leaf(after, TOKEN, BOB).closing == 21
 
 
+def test_what_an_epoch_wrote_is_in_the_order_of_leaves() -> None:
+    ledger = make_ledger(deposit(0, ALICE), deposit(1, BOB), deposit(2, CAROL))
+    ledger.cut(1, START_MS + 1000)
+    touched = deposit(3, CAROL), deposit(4, BOB), deposit(5, ALICE)
+    ledger.apply_block(make_block(ledger, *touched))
+    changes = ledger.cut(2, START_MS + 2000).changes[1]
+    assert [index for index, _ in changes.leaves] == [0, 1, 2]
+    assert [(level, index) for level, index, _ in changes.nodes] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0)]
+
+
 def test_a_nonce_used_elsewhere_does_not_touch_a_leaf() -> None:
     ledger = make_ledger(deposit(0, ALICE, 10), deposit(0, ALICE, 10, ETHER))
     ledger.cut(1, START_MS + 1000)

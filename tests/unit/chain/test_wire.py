@@ -393,6 +393,13 @@ def test_whatever_is_missing_is_named(decode: Callable[[Any], Any], form: dict[s
             decode(replace_at(form, path[:-1], without))
 
 
+@pytest.mark.parametrize("name", ["kind", "memo"])
+def test_half_a_surrogate_pair_is_no_text(name: str) -> None:
+    decode, form = DECODERS["payment record"]
+    with pytest.raises(MalformedPayment, match="surrogates not allowed"):
+        decode(replace_at(form, ("payment", name), "\ud800"))
+
+
 def test_lists_are_bounded() -> None:
     decode, form = DECODERS["receipt"]
     with pytest.raises(MalformedRequest, match="at most 64"):
