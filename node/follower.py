@@ -49,12 +49,15 @@ class Follower:
         durable: Progress,
         height: int,
         on_answer: Callable[[Any], Awaitable[int]],
+        gather_seconds: float = 0.0,
     ) -> None:
-        """`durable` is the journal's height; `on_answer` takes the worker's answer and returns the height it names."""
+        """`durable` is the journal's height; `on_answer` takes the worker's answer and returns the height it names.
+        `gather_seconds` passes between news and its sending, for workers whose every message costs them a commit."""
         self._worker = worker
         self._journal = journal
         self._durable = durable
         self._on_answer = on_answer
+        self._gather_seconds = gather_seconds
         self.progress = Progress(height)
         """The height up to which the worker has everything."""
 
@@ -62,6 +65,7 @@ class Follower:
         """Runs until cancelled. Raises `ChannelClosed` when the worker ends: the node cannot go on."""
         while True:
             await self._durable.reach(self.progress.value + 1)
+            await asyncio.sleep(self._gather_seconds)
             self._worker.send(self._read_chunk())
             await self._worker.drain()
             self.progress.advance(await self._on_answer(await self._worker.receive()))

@@ -204,10 +204,9 @@ def test_every_refusal_has_its_name_and_changes_nothing(network: Network) -> Non
 def test_an_expired_payment_sent_again_is_still_answered_with_its_receipt(network: Network) -> None:
     params = network.sign(7, [(make_address(), 1)], valid_until=int(time.time()) + 2)
     receipt = network.call("tally_sendPayment", *params)
-    fresh = network.sign(
-        7, [(make_address(), 1)], valid_until=params[0]["validUntil"] and int(params[0]["validUntil"], 16)
-    )
-    wait_until(lambda: time.time() > int(params[0]["validUntil"], 16) + 1, "the payment's expiry")
+    valid_until = int(params[0]["validUntil"], 16)
+    fresh = network.sign(7, [(make_address(), 1)], valid_until=valid_until)
+    wait_until(lambda: time.time() > valid_until + 1, "the payment's expiry")
     assert network.refuse("tally_sendPayment", *fresh) == "expired"
     again = network.call("tally_sendPayment", *params)
     assert (again["id"], again["block"]) == (receipt["id"], receipt["block"])
