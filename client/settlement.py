@@ -5,7 +5,7 @@ sends; `client.ethereum` does.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from eth_abi.abi import decode as decode_abi
@@ -87,11 +87,28 @@ class Deposited(msgspec.Struct, frozen=True):
     l1_block: int
 
 
-class Ethereum:
-    """A read-only view of one endpoint. Raises `Unreachable`, `BadReply` or `RpcError`."""
+class Caller(Protocol):
+    """How an endpoint is reached: `client.transport.HttpTransport`, or anything that answers alike."""
 
-    def __init__(self, url: str, *, timeout_s: float = 30.0, attempts: int = 4) -> None:
-        self._transport = HttpTransport(url, timeout_s=timeout_s, attempts=attempts)
+    @property
+    def name(self) -> str: ...
+
+    def call(self, method: str, *params: Any) -> Any: ...
+
+    def call_batch(self, batch: Sequence[Request]) -> list[Reply]: ...
+
+    def close(self) -> None: ...
+
+
+class Ethereum:
+    """One endpoint. Raises `Unreachable`, `BadReply` or `RpcError`."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._transport = caller
+
+    @classmethod
+    def at(cls, url: str, *, timeout_s: float = 30.0, attempts: int = 4) -> "Ethereum":
+        return cls(HttpTransport(url, timeout_s=timeout_s, attempts=attempts))
 
     @property
     def name(self) -> str:

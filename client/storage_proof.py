@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import msgspec
 import rlp
-from eth_utils.exceptions import ValidationError
+from eth_utils.exceptions import ValidationError as EthValidationError
 from rlp.exceptions import RLPException
-from trie.exceptions import BadTrieProof
+from trie.exceptions import BadTrieProof, ValidationError
 from trie.hexary import HexaryTrie
 
 from chain import wire
@@ -216,7 +216,7 @@ def _follow(root: Hash, key: bytes, nodes: list[Any]) -> bytes:
     """What a Merkle-Patricia proof leads to; empty if it proves that nothing is there. Raises `InvalidProof`."""
     try:
         return bytes(HexaryTrie.get_from_proof(root, key, nodes))  # type: ignore[no-untyped-call]
-    except (BadTrieProof, ValidationError, RLPException) as error:
+    except (BadTrieProof, ValidationError, EthValidationError, RLPException) as error:
         raise InvalidProof(f"a proof by eth_getProof does not lead to its root: {error}") from error
 
 
@@ -224,13 +224,30 @@ def _read_nodes(form: Any, name: str) -> list[Any]:
     nodes = form.get(name) if isinstance(form, dict) else None
     if not isinstance(nodes, list):
         raise BadReply(f"eth_getProof: {name} is missing")
-    return [_decode_rlp(read_data(node, name)) for node in nodes]
+    decoded = [_decode_rlp(read_data(node, name)) for node in nodes]
+    for node in decoded:
+        _check_node(node)
+    return decoded
+
+
+def _check_node(node: Any) -> None:
+    """The shape of a trie's node, which the library takes for granted: a branch of 17, or a path and what it leads to;
+    nodes below 32 bytes stand within their parents. Raises `InvalidProof`."""
+    if not isinstance(node, list | tuple) or len(node) not in (2, 17):
+        raise InvalidProof("a node of a proof is neither a branch, nor an extension, nor a leaf")
+    if len(node) == 2 and not (isinstance(node[0], bytes) and node[0] and node[0][0] >> 4 < 4):
+        raise InvalidProof("a node of a proof has no path")
+    if not isinstance(node[-1], bytes) and len(node) == 17:
+        raise InvalidProof("a branch of a proof holds a node where its value belongs")
+    for item in node:
+        if not isinstance(item, bytes):
+            _check_node(item)
 
 
 def _decode_rlp(data: bytes) -> Any:
     try:
         return rlp.decode(data)
-    except RLPException as error:
+    except (RLPException, RecursionError) as error:  # the decoder recurses as deep as its input is nested
         raise InvalidProof(f"not RLP: {error}") from error
 
 

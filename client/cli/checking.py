@@ -52,7 +52,7 @@ def verify(
     Ends with 0 if it is committed or final, 2 if it is accepted and not yet on Ethereum, 1 if anything is wrong.
     """
     form = _read_json(file)
-    ethereum = Ethereum(l1_url)
+    ethereum = Ethereum.at(l1_url)
     try:
         report = verify_receipt(
             form,
@@ -145,7 +145,7 @@ def _audit_node(node_url: str, l1_url: str, settlement: Address | None) -> dict[
     with Node(node_url) as node:
         # The contract is asked first, so that whatever it has, the node must have, too.
         address = settlement or node.get_info().domain.verifying_contract
-        ethereum = Ethereum(l1_url)
+        ethereum = Ethereum.at(l1_url)
         try:
             contract = ContractAudit(SettlementReader(ethereum, address), findings)
             source = NodeSource(node)
@@ -166,7 +166,7 @@ def _audit_data_dir(data_dir: Path, l1_url: str, settlement: Address | None) -> 
 
     findings = Findings(_show_disagreement)
     source = JournalSource(data_dir, findings)
-    ethereum = Ethereum(l1_url)
+    ethereum = Ethereum.at(l1_url)
     try:
         address = settlement or source.parameters.settlement
         contract = ContractAudit(SettlementReader(ethereum, address), findings)

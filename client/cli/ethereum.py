@@ -153,7 +153,7 @@ def claim(
 
 def _open_user(l1_url: str, signer: SigningKey, ledger: Ledger) -> SettlementUser:
     """Raises `WrongLedger` if that endpoint serves another chain: no transaction is signed for it."""
-    ethereum = Ethereum(l1_url)
+    ethereum = Ethereum.at(l1_url)
     chain_id = ethereum.get_chain_id()
     if chain_id != ledger.l1_chain_id:
         raise WrongLedger(
@@ -200,4 +200,4 @@ def _claim(proof: PaymentProof, l1_url: str, settlement: str | None, signer: Sig
     """From the contract that is pinned, else the one that the receipt names: from a wrong one it costs gas alone."""
     named = wire.decode_address(proof.receipt.form["domain"]["verifyingContract"], "domain.verifyingContract")
     address = named if settlement is None else options.parse_address(settlement, "--settlement")
-    return SettlementUser(Sender(Ethereum(l1_url), signer), address).claim(proof)
+    return SettlementUser(Sender(Ethereum.at(l1_url), signer), address).claim(proof)

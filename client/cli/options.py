@@ -170,7 +170,7 @@ def contact(node: Node, l1_url: str, settlement: str | None) -> tuple[NodeInfo, 
 
 def _ask_contract(l1_url: str, info: NodeInfo) -> Facts | None:
     """None if that endpoint does not answer, or serves another chain."""
-    ethereum = Ethereum(l1_url, timeout_s=5.0, attempts=1)
+    ethereum = Ethereum.at(l1_url, timeout_s=5.0, attempts=1)
     try:
         if ethereum.get_chain_id() != info.parameters.l1_chain_id:
             return None

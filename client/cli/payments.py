@@ -307,7 +307,7 @@ def _check(held: HeldReceipt, ledger: Ledger) -> None:
 def _read_l1_balances(l1_url: str, info: NodeInfo, address: Address) -> dict[Address, int]:
     from client.ethereum import get_balance
 
-    ethereum = Ethereum(l1_url)
+    ethereum = Ethereum.at(l1_url)
     try:
         return {asset.address: get_balance(ethereum, asset.address, address) for asset in info.assets}
     finally:
