@@ -62,7 +62,7 @@ class Endpoint:
             status, body = await self._post(method, request)
         try:
             answer = self._decoder.decode(body)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise EthereumFault(f"{method}: {self.name} answered HTTP {status} without JSON-RPC") from error
         if answer.error is not None:
             raise RpcError(method, answer.error.code, answer.error.message, answer.error.data)

@@ -1,0 +1,158 @@
+"""One HTTP endpoint that misbehaves in every way it can. The timeouts are a few milliseconds, nothing sleeps."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from node.ethereum.endpoint import Endpoint
+from node.ethereum.faults import EthereumFault, RpcError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Serve = Callable[..., Awaitable[Endpoint]]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    opened: list[Any] = []
+
+    async def serve_it(handler: Handler, **options: Any) -> Endpoint:
+        app = web.Application()
+        app.router.add_post("/key-in-path", handler)
+        server = TestServer(app)
+        await server.start_server()
+        endpoint = Endpoint(str(server.make_url("/key-in-path")), **options)
+        opened.extend((endpoint, server))
+        return endpoint
+
+    yield serve_it
+    for each in opened:
+        await each.close()
+
+
+async def echo(request: web.Request) -> web.Response:
+    form = await request.json()
+    assert form["jsonrpc"] == "2.0"
+    return web.json_response({"jsonrpc": "2.0", "id": form["id"], "result": [form["method"], form["params"]]})
+
+
+async def test_a_question_and_its_answer(serve: Serve) -> None:
+    endpoint = await serve(echo)
+    assert await endpoint.call("eth_call", [{"to": "0x"}, "latest"]) == ["eth_call", [{"to": "0x"}, "latest"]]
+
+
+async def test_many_at_once_are_bounded(serve: Serve) -> None:
+    running, most = 0, 0
+    go = asyncio.Event()
+
+    async def slow(request: web.Request) -> web.Response:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        if running == 3:
+            go.set()
+        await go.wait()
+        running -= 1
+        return await echo(request)
+
+    endpoint = await serve(slow, max_concurrent=3)
+    await asyncio.gather(*[endpoint.call("m", [number]) for number in range(12)])
+    assert most == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b""),
+        (200, b"<html>"),
+        (200, b"[]"),
+        (200, b'{"jsonrpc":"2.0","id":999,"result":1}'),
+        (200, b'{"jsonrpc":"2.0","result":1}'),
+        (500, b"oops"),
+        (301, b""),
+        (200, b'{"id":1,"error":"text"}'),
+        (503, b'{"jsonrpc":"2.0","id":1,"result":1}'),
+        (200, b'{"id":1,"result":' + b"[" * 100_000),
+    ],
+)
+async def test_what_is_no_answer_is_a_fault(serve: Serve, status: int, body: bytes) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=status, body=body, headers={"location": "/elsewhere"} if status == 301 else {})
+
+    endpoint = await serve(answer)
+    with pytest.raises(EthereumFault) as caught:
+        await endpoint.call("m", [])
+    assert not isinstance(caught.value, RpcError)
+    assert "key-in-path" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [200, 400, 429])
+async def test_an_error_object_is_an_answer_whatever_the_status(serve: Serve, status: int) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        error = {"code": 3, "message": "execution reverted", "data": "0x12"}
+        return web.json_response({"jsonrpc": "2.0", "id": 1, "error": error}, status=status)
+
+    with pytest.raises(RpcError) as caught:
+        await (await serve(answer)).call("eth_call", [])
+    assert (caught.value.code, caught.value.message, caught.value.data) == (3, "execution reverted", "0x12")
+
+
+async def test_silence_is_a_fault_after_the_timeout(serve: Serve) -> None:
+    never = asyncio.Event()
+
+    async def silent(request: web.Request) -> web.Response:
+        await never.wait()
+        return await echo(request)
+
+    endpoint = await serve(silent, timeout_ms=30)
+    with pytest.raises(EthereumFault):
+        await endpoint.call("m", [])
+    never.set()
+
+
+async def test_a_flood_is_cut_off(serve: Serve) -> None:
+    async def flood(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            for _ in range(1_000):
+                await response.write(b" " * 65_536)
+        except ConnectionError:
+            pass
+        return response
+
+    endpoint = await serve(flood, max_answer_bytes=1 << 20)
+    with pytest.raises(EthereumFault):
+        await endpoint.call("m", [])
+
+
+async def test_a_dropped_connection_is_tried_once_more(serve: Serve) -> None:
+    asked = 0
+
+    async def drop_the_first(request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            assert request.transport is not None
+            request.transport.close()
+        form = await request.json()
+        return web.json_response({"jsonrpc": "2.0", "id": form["id"], "result": asked})
+
+    assert await (await serve(drop_the_first)).call("m", []) == 2
+
+
+async def test_nobody_there_is_a_fault_that_keeps_the_path_to_itself(unused_tcp_port_factory: Any) -> None:
+    endpoint = Endpoint(f"http://127.0.0.1:{unused_tcp_port_factory()}/secret")
+    with pytest.raises(EthereumFault) as caught:
+        await endpoint.call("m", [])
+    assert "secret" not in str(caught.value) and "127.0.0.1" in str(caught.value)
+    await endpoint.close()
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8545", "ws://localhost", "http://", "/tmp/ipc"])
+def test_an_endpoint_is_an_http_url(url: str) -> None:
+    with pytest.raises(ValueError):
+        Endpoint(url)
