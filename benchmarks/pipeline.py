@@ -19,6 +19,7 @@ from chain.primitives import ETHER, ZERO_HASH
 from chain.signatures import compute_address
 from chain.state import State
 from node.archive import BlockView, encode_fresh_receipt
+from node.collector import relax_collector
 from node.entries import encode_genesis
 from node.journal import LevelDBJournal
 from node.sequencer import Placed, PublishedBlock, Sequencer
@@ -64,6 +65,7 @@ async def _measure(directory: Path) -> tuple[float, float]:
             for index, key in enumerate(keys)
         ]
     )
+    relax_collector()
     domain = parameters.domain
     domain_json = msgspec.Raw(msgspec.json.encode(wire.encode_domain(domain)))
     start = time.perf_counter()

@@ -54,6 +54,8 @@ _U128_HEAD: Final = bytes(16)
 _FIXED: Final = struct.Struct(">B20s20sQQB32sBH")
 """form ‖ asset ‖ from ‖ nonce ‖ validUntil ‖ kind code ‖ reference ‖ output count ‖ memo size"""
 _OUTPUT_SIZE: Final = ADDRESS_SIZE + 16
+_SHOWN_KIND: Final = 32
+"""Characters of an unknown kind that a refusal repeats."""
 
 
 class Authorisation(IntEnum):
@@ -68,7 +70,7 @@ class Output(msgspec.Struct, frozen=True, gc=False):
     """Base units, 1 to 2^128 − 1."""
 
 
-class Payment(msgspec.Struct, frozen=True):
+class Payment(msgspec.Struct, frozen=True, gc=False):
     """What the payer signs. Structure is checked by `check_structure`, everything else by `chain.transition`."""
 
     asset: Address
@@ -87,7 +89,7 @@ class Payment(msgspec.Struct, frozen=True):
         return sum([output.amount for output in self.outputs])
 
 
-class SignedPayment(msgspec.Struct, frozen=True):
+class SignedPayment(msgspec.Struct, frozen=True, gc=False):
     """A payment with its id and what authorises it, as it stands in a block."""
 
     id: Hash
@@ -103,7 +105,7 @@ def check_structure(payment: Payment) -> None:
     `ZeroAmount`, `AmountTooLarge` (an output, then their sum), `MemoTooLong`.
     """
     if payment.kind not in KINDS:
-        raise UnknownKind(payment.kind)
+        raise UnknownKind(payment.kind[:_SHOWN_KIND])
     outputs = payment.outputs
     if not outputs:
         raise NoOutputs()

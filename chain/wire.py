@@ -29,9 +29,6 @@ MAX_JSON_INTEGER: Final = 2**53 - 1
 """The largest integer that every reader of JSON takes for the same number (RFC 7493, section 2.2)."""
 
 _QUANTITY: Final = re.compile(r"0[xX][0-9a-fA-F]{1,64}|[0-9]{1,78}", re.ASCII)
-_ADDRESS: Final = re.compile(r"0[xX][0-9a-fA-F]{40}", re.ASCII)
-_HASH: Final = re.compile(r"0[xX][0-9a-fA-F]{64}", re.ASCII)
-_SIGNATURE: Final = re.compile(r"0[xX][0-9a-fA-F]{130}", re.ASCII)
 
 
 # --- values
@@ -72,23 +69,37 @@ def decode_quantity(value: object, what: str, limit: int) -> int:
 
 def decode_address(value: object, what: str) -> Address:
     """Raises `MalformedRequest` for anything but `0x` and 40 hex digits. The checksum of mixed case is not demanded."""
-    if isinstance(value, str) and _ADDRESS.fullmatch(value):
-        return bytes.fromhex(value[2:])
-    raise MalformedRequest(f"{what}: an address is 0x and 40 hex digits")
+    address = _decode_hex(value, 20)
+    if address is None:
+        raise MalformedRequest(f"{what}: an address is 0x and 40 hex digits")
+    return address
 
 
 def decode_hash(value: object, what: str) -> Hash:
     """Raises `MalformedRequest` for anything but `0x` and 64 hex digits."""
-    if isinstance(value, str) and _HASH.fullmatch(value):
-        return bytes.fromhex(value[2:])
-    raise MalformedRequest(f"{what}: 32 bytes are 0x and 64 hex digits")
+    digest = _decode_hex(value, 32)
+    if digest is None:
+        raise MalformedRequest(f"{what}: 32 bytes are 0x and 64 hex digits")
+    return digest
 
 
 def decode_signature(value: object, what: str) -> Signature:
     """Raises `MalformedRequest` for anything but `0x` and 130 hex digits."""
-    if isinstance(value, str) and _SIGNATURE.fullmatch(value):
-        return bytes.fromhex(value[2:])
-    raise MalformedRequest(f"{what}: a signature is 0x and 130 hex digits, 65 bytes")
+    signature = _decode_hex(value, 65)
+    if signature is None:
+        raise MalformedRequest(f"{what}: a signature is 0x and 130 hex digits, 65 bytes")
+    return signature
+
+
+def _decode_hex(value: object, size: int) -> bytes | None:
+    """None for anything but `0x` and twice as many hex digits as bytes."""
+    if not isinstance(value, str) or len(value) != 2 + 2 * size or value[:2] not in ("0x", "0X"):
+        return None
+    try:
+        data = bytes.fromhex(value[2:])
+    except ValueError:
+        return None
+    return data if len(data) == size else None  # `fromhex` passes over blanks
 
 
 # --- payments

@@ -31,6 +31,7 @@ from chain.wire import decode_address, encode_address
 from explorer.app import Explorer
 from node import metrics
 from node.archive import Archive
+from node.collector import relax_collector
 from node.config import ConfigurationError, NodeConfig
 from node.deployment import open_deployment
 from node.entries import BlockEntry, decode_entry
@@ -361,6 +362,7 @@ class Node:
                 )
             ]
             serving = group.create_task(server.serve(sockets=[listener]))
+            relax_collector()
             _log.info("serving", port=port, head_block=self._sequencer.durable_block)
             if self._on_ready is not None:
                 self._on_ready(port)

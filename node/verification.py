@@ -12,7 +12,7 @@ from chain.payment import SignedPayment, decode_signed_payment
 from node.process import WorkerProcess
 
 _CHUNK_SIZE: Final = 64
-"""Submissions in one message: small enough to spread a batch over all verifiers, large enough to pay for the trip."""
+"""Submissions in one message: few enough to spread a batch over all verifiers, many enough to pay for the trip."""
 
 MAX_SUBMISSION_SIZE: Final = 16 << 10
 """Bytes of JSON. The longest payment takes less than 6,000, with every character of its memo escaped; the bound keeps a

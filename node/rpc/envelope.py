@@ -75,8 +75,16 @@ class EnvelopeError(Exception):
 def decode_body(body: bytes) -> tuple[bool, list[Item]]:
     """Whether the body is a batch, and its calls.
 
-    Raises `EnvelopeError`: not JSON, an empty batch, a batch of more than 1,000.
+    Raises `EnvelopeError`: not JSON in UTF-8, an empty batch, a batch of more than 1,000.
     """
+    try:
+        body.decode()  # what is passed on and echoed as it came must be text, too
+        return _decode(body)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise EnvelopeError(PARSE_ERROR, f"not JSON: {error}") from error
+
+
+def _decode(body: bytes) -> tuple[bool, list[Item]]:
     if body.lstrip()[:1] != b"[":
         return False, [_decode_call(body, is_whole=True)]
     try:

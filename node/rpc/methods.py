@@ -47,7 +47,7 @@ class Methods:
         return self._verifiers.count + self.sequencer.backlog
 
     async def send_payments(self, submissions: list[bytes]) -> list[PaymentAnswer]:
-        """Verifies, orders and receipts payments, in their order. Each submission is the JSON text of its parameters."""
+        """Verifies, orders and receipts payments, in their order. A submission is the JSON text of its parameters."""
         if self.backlog + len(submissions) > self._max_backlog:
             return [Refused(*encode_refusal(Overloaded(self.backlog)))] * len(submissions)
         verdicts = await self._verifiers.verify([_to_list(params) for params in submissions])
@@ -289,7 +289,7 @@ def _decode_cursor(value: Any) -> str | None:
 def _load(params: bytes) -> Any:
     try:
         return msgspec.json.decode(params)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise MalformedRequest(f"params: {error}") from error
 
 
@@ -322,6 +322,6 @@ def _to_list(params: bytes) -> bytes:
         return params
     try:
         named = msgspec.json.decode(params, type=_NamedSubmission)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return params
     return b"[" + bytes(named.payment) + b"," + bytes(named.signature) + b"]"

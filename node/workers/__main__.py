@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 
+from node.collector import relax_collector
 from node.framing import ChannelClosed, WorkerChannel
 
 
@@ -12,6 +13,7 @@ def main() -> None:
     role, fd, *arguments = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the node decides when workers end
     channel = WorkerChannel(socket.socket(fileno=int(fd)))
+    relax_collector()
     try:
         if role == "verifier":
             from node.workers.verifier import run_verifier
