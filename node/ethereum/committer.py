@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from eth_account.signers.local import LocalAccount
 
-from chain.commitment import NO_COMMITMENT, Commitment, hash_commitment
+from chain.commitment import NO_COMMITMENT, Commitment, compute_stored_hash, hash_commitment
 from chain.errors import BrokenInvariant
 from chain.primitives import Hash, Signature
 from node.ethereum.change import Change
@@ -355,13 +355,18 @@ class Committer:
                 if event.commitment.epoch > expected:
                     raise EthereumFault(f"the endpoint's logs lack the commitment of epoch {expected}")
                 if event.commitment.epoch == expected:
-                    await self._adopt_event(event)
+                    await self._adopt_event(event, latest)
                     expected += 1
             low = high + 1
         if expected <= step.last_epoch:
             raise EthereumFault(f"the endpoint's logs lack the commitment of epoch {expected}")
 
-    async def _adopt_event(self, event: CommittedEvent) -> None:
+    async def _adopt_event(self, event: CommittedEvent, latest: L1Block) -> None:
+        stored = await self._gateway.get_commitment_hash(event.commitment.epoch, latest.number)
+        if stored != compute_stored_hash(event.digest, event.included_at):
+            raise EthereumFault(
+                f"the endpoint's logs show another epoch {event.commitment.epoch} than the contract has"
+            )
         receipt = await self._gateway.get_receipt(event.l1_transaction)
         if receipt is None or receipt.l1_block_hash != event.l1_block_hash:
             raise EthereumFault(f"the endpoint has no receipt of 0x{event.l1_transaction.hex()}, but its logs")

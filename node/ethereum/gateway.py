@@ -318,10 +318,6 @@ class Gateway:
         form = await self._ask("eth_getTransactionReceipt", [_to_hex(l1_transaction)])
         return None if form is None else decode_receipt(form)
 
-    async def has_transaction(self, l1_transaction: Hash) -> bool:
-        """Whether the endpoint knows it, mined or not."""
-        return await self._ask("eth_getTransactionByHash", [_to_hex(l1_transaction)]) is not None
-
     # ------------------------------------------------------------------------------------------------------- questions
 
     # ---------------------------------------------------------------------------------------------------------- tokens

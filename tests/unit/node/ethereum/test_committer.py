@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from chain.commitment import NO_COMMITMENT, hash_commitment
@@ -451,6 +452,23 @@ async def test_a_gap_in_what_was_submitted_is_named(l1: SimulatedL1, start: Star
     await committer.submit(*l1.seal())
     await committer.tick()
     assert committer.status()["state"] == "seal_missing"
+
+
+async def test_logs_that_contradict_the_contract_are_a_fault(l1: SimulatedL1, start: Start, monkeypatch: Any) -> None:
+    committer = start()
+    l1.submit_as_stranger(NO_COMMITMENT, *l1.seal())
+    l1.mine()
+    (event,) = await l1.get_committed_events(0, 1)
+
+    async def lie(first: int, last: int) -> list[Any]:
+        return [msgspec.structs.replace(event, included_at=event.included_at + 1)]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(l1, "get_committed_events", lie)
+        await committer.tick()
+    assert committer.status()["state"] == "l1_unreachable" and committer.mined_epoch == 0
+    await committer.tick()
+    assert committer.mined_epoch == 1
 
 
 async def test_partial_logs_are_a_fault_not_a_gap(l1: SimulatedL1, start: Start, monkeypatch: Any) -> None:
