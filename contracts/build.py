@@ -1,7 +1,7 @@
 """Compiles the contracts: `python -m contracts.build [--check]`.
 
 Writes one artifact for each contract of `src/` to `artifacts/`. `--check` writes nothing and fails unless the artifacts
-there are, byte for byte, what the sources compile to. Libraries and compiler come from `npm ci` in this directory. Where
+there are what the sources compile to, byte for byte. Libraries and compiler come from `npm ci` in this directory; where
 py-solc-x has a native compiler of the pinned version installed, that one compiles instead, to the same bytes.
 """
 
