@@ -364,9 +364,7 @@ class Committer:
     async def _adopt_event(self, event: CommittedEvent, latest: L1Block) -> None:
         stored = await self._gateway.get_commitment_hash(event.commitment.epoch, latest.number)
         if stored != compute_stored_hash(event.digest, event.included_at):
-            raise EthereumFault(
-                f"the endpoint's logs show another epoch {event.commitment.epoch} than the contract has"
-            )
+            raise EthereumFault(f"the endpoint's logs contradict the contract's epoch {event.commitment.epoch}")
         receipt = await self._gateway.get_receipt(event.l1_transaction)
         if receipt is None or receipt.l1_block_hash != event.l1_block_hash:
             raise EthereumFault(f"the endpoint has no receipt of 0x{event.l1_transaction.hex()}, but its logs")
