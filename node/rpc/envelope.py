@@ -79,23 +79,11 @@ def decode_body(body: bytes) -> tuple[bool, list[Item]]:
     """
     try:
         body.decode()  # what is passed on and echoed as it came must be text, too
-        return _decode(body)
-    except (UnicodeDecodeError, RecursionError) as error:
+        if body.lstrip()[:1] != b"[":
+            return False, [_decode_call(body)]
+        return True, _decode_calls(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EnvelopeError(PARSE_ERROR, f"not JSON: {error}") from error
-
-
-def _decode(body: bytes) -> tuple[bool, list[Item]]:
-    if body.lstrip()[:1] != b"[":
-        return False, [_decode_call(body, is_whole=True)]
-    try:
-        items = _decode_calls(body)
-    except msgspec.DecodeError as error:
-        raise EnvelopeError(PARSE_ERROR, f"not JSON: {error}") from error
-    if not items:
-        raise EnvelopeError(INVALID_REQUEST, "an empty batch")
-    if len(items) > MAX_BATCH:
-        raise EnvelopeError(INVALID_REQUEST, f"a batch of {len(items)} calls, at most {MAX_BATCH} are allowed")
-    return True, items
 
 
 def encode_result(call_id: msgspec.Raw, result: Any) -> bytes:
@@ -117,20 +105,29 @@ def encode_refusal(call_id: msgspec.Raw, code: str, message: str, values: dict[s
 
 def _decode_calls(body: bytes) -> list[Item]:
     try:
-        return [_check_call(call) for call in _calls_decoder.decode(body)]
+        calls = _calls_decoder.decode(body)
+        _check_count(len(calls))
+        return [_check_call(call) for call in calls]
     except msgspec.ValidationError:  # some are no calls: take them one by one
-        return [_decode_call(raw) for raw in _raws_decoder.decode(body)]
+        raws = _raws_decoder.decode(body)
+        _check_count(len(raws))
+        return [_decode_call(raw) for raw in raws]
 
 
-def _decode_call(data: bytes | msgspec.Raw, *, is_whole: bool = False) -> Item:
+def _check_count(count: int) -> None:
+    """Before any item is looked into: there may be millions."""
+    if not count:
+        raise EnvelopeError(INVALID_REQUEST, "an empty batch")
+    if count > MAX_BATCH:
+        raise EnvelopeError(INVALID_REQUEST, f"a batch of {count} calls, at most {MAX_BATCH} are allowed")
+
+
+def _decode_call(data: bytes | msgspec.Raw) -> Item:
+    """Raises `msgspec.DecodeError` for what is not JSON."""
     try:
         return _check_call(_call_decoder.decode(data))
     except msgspec.ValidationError as error:
         return InvalidCall(f"not a JSON-RPC 2.0 call: {error}", _salvage_id(data))
-    except msgspec.DecodeError as error:
-        if is_whole:
-            raise EnvelopeError(PARSE_ERROR, f"not JSON: {error}") from error
-        raise
 
 
 def _check_call(call: Call) -> Item:

@@ -4,7 +4,6 @@ The calls of a batch are answered in their order. Payments that stand next to ea
 together; any other call waits for those before it, so that it sees what they did.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
@@ -56,6 +55,10 @@ class _TooLarge(Exception):
     """The body is larger than this node reads."""
 
 
+class _CallerGone(Exception):
+    """The caller went before the body was complete."""
+
+
 class RpcServer:
     def __init__(self, methods: Methods, max_body_bytes: int) -> None:
         self._methods = methods
@@ -70,6 +73,8 @@ class RpcServer:
         except _TooLarge:
             problem = f"the body is larger than {self._max_body_bytes} bytes"
             await _respond(send, 413, encode_error(NULL, INVALID_REQUEST, problem), _JSON_HEADERS)
+            return
+        except _CallerGone:
             return
         answer = await self.answer(body)
         await _respond(send, 200 if answer else 204, answer, _JSON_HEADERS)
@@ -104,8 +109,9 @@ class RpcServer:
         REQUESTS.labels(_SEND_PAYMENT).inc(len(calls))
         try:
             answers = await self._methods.send_payments([bytes(call.params) for call in calls])
-        except SequencerStopped as stopped:
-            return [b"" if call.is_notification else _encode_halted(call, stopped) for call in calls]
+        except Exception as error:  # noqa: BLE001
+            _note_fault(error, _SEND_PAYMENT)
+            return [b"" if call.is_notification else _encode_failure(call.id, error) for call in calls]
         return [
             b"" if call.is_notification else _encode_payment_answer(call, answer)
             for call, answer in zip(calls, answers, strict=True)
@@ -127,33 +133,27 @@ class RpcServer:
     async def _call(self, call_id: msgspec.Raw, method: Any, call: Call) -> bytes:
         try:
             return encode_result(call_id, await method(self._methods, bytes(call.params)))
-        except Refusal as refusal:
-            REFUSALS.labels(refusal.code).inc()
-            return encode_refusal(call_id, *describe_refusal(refusal))
-        except SequencerStopped as stopped:
-            return _encode_halted(call, stopped)
-        except Exception:  # noqa: BLE001
-            # A fault of ours: the caller hears that much, the log everything, and the state was not touched.
-            _log.exception("a call failed", method=call.method)
-            return encode_error(call_id, INTERNAL_ERROR, "internal error; the operator's log has the details")
+        except Exception as error:  # noqa: BLE001
+            _note_fault(error, call.method)
+            return _encode_failure(call_id, error)
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
         limit = self._max_body_bytes
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit() and int(value) > limit:
                 raise _TooLarge
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        while message.get("more_body"):
+        chunks: list[bytes] = []
+        size, is_complete = 0, False
+        while not is_complete:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise asyncio.CancelledError
-            body += message.get("body", b"")
-            if len(body) > limit:
+                raise _CallerGone
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > limit:
                 raise _TooLarge
-        if len(body) > limit:
-            raise _TooLarge
-        return body
+            is_complete = not message.get("more_body", False)
+        return b"".join(chunks)
 
 
 def _is_payment(item: Item) -> bool:
@@ -168,12 +168,23 @@ def _encode_payment_answer(call: Call, answer: PaymentAnswer) -> bytes:
     return encode_refusal(call.id, answer.code, answer.message, answer.values)
 
 
-def _encode_halted(call: Call, stopped: SequencerStopped) -> bytes:
-    call_id = NULL if isinstance(call.id, msgspec.UnsetType) else call.id
-    return encode_error(call_id, REFUSED, str(stopped), {"code": "halted", "message": str(stopped)})
+def _note_fault(error: Exception, method: str) -> None:
+    """The caller hears no more than that it was ours; the log hears everything. The state was not touched."""
+    if not isinstance(error, Refusal | SequencerStopped):
+        _log.error("a call failed", method=method, exc_info=error)
+
+
+def _encode_failure(call_id: msgspec.Raw, error: Exception) -> bytes:
+    if isinstance(error, Refusal):
+        REFUSALS.labels(error.code).inc()
+        return encode_refusal(call_id, *describe_refusal(error))
+    if isinstance(error, SequencerStopped):
+        return encode_error(call_id, REFUSED, str(error), {"code": "halted", "message": str(error)})
+    return encode_error(call_id, INTERNAL_ERROR, "internal error; the operator's log has the details")
 
 
 async def _respond(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    if status != 204:  # which must not say a length (RFC 9110, section 8.6)
+        headers = [*headers, (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
