@@ -105,8 +105,9 @@ class EpochKeeper:
             _log.info("epoch is due", epoch=self._sequencer.state.epoch, obstacle=obstacle)
             self.obstacle = obstacle
         if obstacle is None:
-            epoch = self._sequencer.state.epoch
-            cut_at = await self._sequencer.cut(self._clock_ms)
+            epoch, earliest = self._sequencer.state.epoch, self._compute_earliest_cut()
+            # The cut waits its turn, and the clock may fall back meanwhile; the contract would never take it then.
+            cut_at = await self._sequencer.cut(lambda: max(self._clock_ms(), earliest))
             self._due = self._compute_next_due(cut_at)
             _log.info("epoch cut", epoch=epoch, cut_at=cut_at)
 
@@ -126,11 +127,15 @@ class EpochKeeper:
             return "the last commitment is not mined yet"
         if settlement.synced_until * 1000 <= state.last_cut_at:
             return "deposits up to the last cut are not known to be final yet"
-        if now < state.last_cut_at + self._timing.min_interval * 1000:
+        if now < self._compute_earliest_cut():
             return "the contract's minimal interval has not passed"
-        if now > (settlement.newest_l1_time + self._timing.max_clock_lead) * 1000:
+        # A cut is not dated before its blocks, which a clock that was ahead for a while may have dated into the future.
+        if max(now, state.timestamp) > (settlement.newest_l1_time + self._timing.max_clock_lead) * 1000:
             return "this machine's clock is too far ahead of Ethereum"
         return None
+
+    def _compute_earliest_cut(self) -> int:
+        return self._sequencer.state.last_cut_at + self._timing.min_interval * 1000
 
     def _is_silence_near(self, now: int) -> bool:
         """Whether half of the silence that the contract bears has passed: then even an empty epoch is committed."""
