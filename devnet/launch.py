@@ -181,13 +181,15 @@ class _Devnet:
 
     async def _keep_running(self, config: Path, port: "asyncio.Future[int]", parent_fd: int) -> None:
         while True:
+            # Whoever was told a port finds the node there again, also when any free one was asked for.
+            chosen = {"TALLYSTICK_PORT": str(port.result())} if port.done() else {}
             ready_reader, ready_writer = os.pipe()
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "node", "--config", str(config),
                 "--parent-fd", str(parent_fd), "--ready-fd", str(ready_writer),
                 pass_fds=(parent_fd, ready_writer),
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(find_import_path())},
+                env={**os.environ, **chosen, "PYTHONPATH": os.pathsep.join(find_import_path())},
             )  # fmt: skip
             os.close(ready_writer)
             try:

@@ -366,6 +366,7 @@ class IndexWriter:
         self._rows["credits"].sort()
         self._db.execute("BEGIN IMMEDIATE")
         try:
+            self._check_alone()
             for table, rows in self._rows.items():
                 if rows:
                     self._db.executemany(_INSERTS[table], rows)
@@ -379,8 +380,16 @@ class IndexWriter:
             raise
         self._settle()
 
+    def _check_alone(self) -> None:
+        """A writer whose node was killed may still have a chunk at hand when the next node's writer begins: the one
+        that comes second must not put its rows over those of the first."""
+        height = self._db.execute("SELECT height FROM progress").fetchone()[0]
+        if height != self._stored_height:
+            raise BrokenInvariant(f"another writer took the index from {self._stored_height} entries to {height}")
+
     def _settle(self) -> None:
         """After a commit: the chunk's rows are in the file, and what is remembered stays within bounds."""
+        self._stored_height = self._progress.height
         self._stored_account_count = self._progress.account_count
         for rows in self._rows.values():
             rows.clear()
@@ -400,6 +409,7 @@ class IndexWriter:
         self._assets = {asset.address: asset for asset in assets}
         unsealed = self._db.execute("SELECT * FROM epochs WHERE number > ?", (self._progress.sealed_epoch,))
         self._epochs = {row[0]: _Epoch(*row) for row in unsealed}
+        self._stored_height = self._progress.height
         self._stored_account_count = self._progress.account_count
         self._positions: dict[tuple[int, int], int] = {}
         """(epoch, asset) → the position of the next withdrawal; the open epoch only."""
