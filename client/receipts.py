@@ -102,14 +102,15 @@ class ReceiptStore:
             raise DamagedFile(f"{path} is not a payment proof: {error}") from error
 
     def save_pending(self, pending: PendingPayment) -> Path:
-        """Before the payment leaves: whatever happens next, it can be sent again as it was."""
+        """Before the payment leaves: whatever happens next, it can be sent again as it was. Raises FileExistsError if
+        it is pending already."""
         path = self.get_path(pending.id, "pending")
         form = {
             "payment": wire.encode_payment(pending.payment),
             "signature": wire.encode_bytes(pending.signature),
             "sentAt": hex(pending.sent_at_ms),
         }
-        write_durably(path, _encode(form))
+        write_durably(path, _encode(form), is_new=True)
         return path
 
     def find_pending(self, payment_id: Hash) -> PendingPayment | None:

@@ -2,7 +2,7 @@
 has on disk.
 
 The order of a payment, and what is true if we die in between:
-1. a nonce is reserved that no other payment of this wallet uses;
+1. a nonce is reserved that no other payment of this wallet uses or has used;
 2. the signed payment is on disk among the pending ones: from here on it can be sent again as it is;
 3. it is sent, and the receipt that comes back is checked: the payment we signed, the operator's signature, the clock;
 4. the receipt is on disk, the pending copy is removed, and only now the caller hears of success.
@@ -36,7 +36,9 @@ class NonceReservations:
     """Which nonces to use next, so that payments under way at the same time never meet. Safe for many threads.
 
     Counts up from one above the highest used nonce; when the window's end is reached, takes the base, which is free by
-    definition (the base slides over used nonces).
+    definition (the base slides over used nonces). A nonce once handed out is handed out again only if its payment was
+    refused: what the node says of the account may be older than what this wallet has sent since, and two payments of
+    the same content and nonce are one payment, paid once and answered twice.
     """
 
     def __init__(self) -> None:
@@ -44,8 +46,9 @@ class NonceReservations:
         self._reserved: set[int] = set()
 
     def reserve(self, account: Account) -> int:
-        """`account` as the node has it now. Raises `NonceWindowFull`."""
+        """`account` as the node has it, or had it a moment ago. Raises `NonceWindowFull`."""
         with self._lock:
+            self._reserved = {nonce for nonce in self._reserved if nonce >= account.nonce_base}
             limit = account.nonce_base + NONCE_WINDOW
             nonce = account.next_nonce
             while nonce in self._reserved and nonce < limit:
@@ -58,14 +61,16 @@ class NonceReservations:
             return nonce
 
     def release(self, nonce: int) -> None:
-        """The nonce's payment has ended one way or the other; the node knows which."""
+        """The nonce's payment is not in the ledger, and will not be."""
         with self._lock:
             self._reserved.discard(nonce)
 
 
 def sign_payment(payment: Payment, key: SigningKey, ledger: Ledger) -> SignedPayment:
-    """Raises what `check_structure` raises."""
+    """Raises what `check_structure` raises, then what the kind's own rule does: nothing is signed that the ledger must
+    refuse."""
     check_structure(payment)
+    KINDS[payment.kind](payment)
     payment_id = compute_payment_id(payment, ledger.domain)
     return SignedPayment(payment_id, payment, key.sign(payment_id))
 
@@ -155,30 +160,41 @@ class Wallet:
         Returns its receipt, checked and on disk. Raises a `Refusal` (nothing was paid), `OutcomeUnknown` (kept as
         pending: `resend`), `WrongReceipt`, `NonceWindowFull`, and from before it was sent `Unreachable` or `BadReply`.
         """
-        for attempt in range(NONCE_ATTEMPTS):
-            nonce = self._nonces.reserve(self._node.get_account(self.address))
+        for _ in range(NONCE_ATTEMPTS):
+            account = self._node.get_account(self.address)
+            nonce = self._nonces.reserve(account)
+            payment = Payment(asset, self.address, nonce, valid_until, kind, reference, memo, tuple(outputs))
             try:
-                payment = Payment(asset, self.address, nonce, valid_until, kind, reference, memo, tuple(outputs))
-                if kind in KINDS:
-                    check_structure(payment)
-                    KINDS[kind](payment)
-                return self._send(sign_payment(payment, self._key, self.ledger))
+                signed = sign_payment(payment, self._key, self.ledger)
+                pending = self._keep_pending(signed)
+                if pending is not None:
+                    return deliver(self._node, self.ledger, self.receipts, pending, clock=self._clock)
             except NonceUsed:
                 # A different payment has that nonce, so ours is not in the ledger and never will be: a new one is safe.
-                if attempt == NONCE_ATTEMPTS - 1:
-                    raise
-            finally:
+                # The nonce stays reserved: it is of no use to anybody.
+                continue
+            except Refusal:
                 self._nonces.release(nonce)
-        raise AssertionError("the last attempt returns or raises")
+                raise
+        raise NonceUsed(nonce, account.next_nonce)
 
     def resend(self, payment_id: Hash) -> HeldReceipt | None:
         """Settles a pending payment. None if none is pending under that id; raises as `pay`."""
         return resend(self._node, self.ledger, self.receipts, payment_id, clock=self._clock)
 
-    def _send(self, signed: SignedPayment) -> HeldReceipt:
+    def _keep_pending(self, signed: SignedPayment) -> PendingPayment | None:
+        """None if another process with this key and directory has sent, or is sending, this very payment: it would be
+        answered with that one's receipt, and nothing would be paid."""
         pending = PendingPayment(signed.id, signed.payment, signed.signature, int(self._clock() * 1000))
-        self.receipts.save_pending(pending)
-        return deliver(self._node, self.ledger, self.receipts, pending, clock=self._clock)
+        try:
+            self.receipts.save_pending(pending)
+        except FileExistsError:
+            return None
+        # Looked for after the pending copy is there: the other process saves its receipt before it removes its copy.
+        if self.receipts.find(signed.id) is not None:
+            self.receipts.remove_pending(signed.id)
+            return None
+        return pending
 
 
 def resend(

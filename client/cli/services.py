@@ -94,15 +94,16 @@ def run_node(
     ] = None,
 ) -> None:
     """Run a node."""
-    from node.app import run
+    from node.app import JournalBehindChain, run
     from node.config import ConfigurationError, load_config
     from node.ethereum.faults import WrongDeployment
+    from node.recovery import DifferentLedger
 
     try:
         run(load_config(config), lambda port: output.note(f"listening on port {port}"))
     except ConfigurationError as error:
         raise BadUsage(f"configuration: {error}") from error
-    except WrongDeployment as error:
+    except (DifferentLedger, JournalBehindChain, WrongDeployment) as error:
         raise NotStarted(str(error)) from error
 
 
