@@ -7,8 +7,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from node.app import run
+from node.app import JournalBehindChain, run
 from node.config import ConfigurationError, load_config
+from node.ethereum.faults import WrongDeployment
+from node.recovery import DifferentLedger
 
 
 def main() -> None:
@@ -21,6 +23,8 @@ def main() -> None:
         run(load_config(options.config), _make_announcement(options.ready_fd), options.parent_fd)
     except ConfigurationError as error:
         sys.exit(f"configuration: {error}")
+    except (DifferentLedger, JournalBehindChain, WrongDeployment) as error:
+        sys.exit(str(error))
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(130)
 

@@ -65,6 +65,9 @@ _MAX_REMEMBERED: Final = 2_000_000
 _INDEX_GATHER_SECONDS: Final = 0.02
 """SQLite writes whole pages: one transaction for several blocks spares the disk that the journal is synced to."""
 
+_RECURSION_LIMIT: Final = 1_000
+"""Python's own default."""
+
 _GRACE_SECONDS: Final = 5
 """For requests that are being answered when the node is told to stop."""
 
@@ -78,11 +81,16 @@ def run(config: NodeConfig, on_ready: Callable[[int], None] | None = None, paren
     answered.
 
     Raises `ConfigurationError`, `DifferentLedger`, `WrongDeployment`, OSError (port taken, disk), and whatever ended a
-    part that must not end.
+    part that must not end: `JournalFailed`, `JournalBehindChain`, `BrokenInvariant`, `ChannelClosed`, …
     """
+    # Some of what is imported raises it beyond what a stack holds: deeply nested JSON would then end the process.
+    sys.setrecursionlimit(_RECURSION_LIMIT)
     configure_logging(config)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(Node(config, on_ready, parent_fd).run())
+        try:
+            runner.run(Node(config, on_ready, parent_fd).run())
+        except BaseExceptionGroup as group:
+            raise _find_cause(group) from group
 
 
 def configure_logging(config: NodeConfig) -> None:
@@ -106,6 +114,10 @@ def configure_logging(config: NodeConfig) -> None:
 
 def read_clock_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+class JournalBehindChain(RuntimeError):
+    """The contract holds commitments that this journal knows nothing of. Restore the newest journal."""
 
 
 class _Sink:
@@ -181,9 +193,12 @@ class Node:
         if self._parent_fd is not None:
             # Nobody writes to it: it becomes readable when the parent, its only writer, has ended.
             loop.add_reader(self._parent_fd, self._stopping.set)
-        with _bind(self._config.host, self._config.port) as listener, contextlib.suppress(_Stopped):
-            async with self._open():
-                await self._serve(listener)
+        with _bind(self._config.host, self._config.port) as listener:
+            try:
+                async with self._open():
+                    await self._serve(listener)
+            except* _Stopped:
+                _log.info("stopped before serving")
 
     # --- opening
 
@@ -351,6 +366,9 @@ class Node:
                 for part in (self._verifiers, self._sequencer, self._indexer, self._sealer)
             ]
             await self._or_stop(self._remember_unindexed())
+            # One look at Ethereum before anything is signed, if it answers: bounded by the endpoint's time-outs.
+            await self._or_stop(self._committer.tick())
+            self._check_journal()
             # What feeds on it.
             outer = [
                 group.create_task(coroutine)
@@ -359,6 +377,7 @@ class Node:
                     self._committer.run(),
                     self._epochs.run(),
                     self._confirm_deployment(),
+                    self._guard_journal(),
                 )
             ]
             serving = group.create_task(server.serve(sockets=[listener]))
@@ -415,6 +434,19 @@ class Node:
             except EthereumFault:
                 _log.warning("Ethereum is out of reach: the deployment is not confirmed yet")
             await asyncio.sleep(self._config.ethereum.poll_seconds)
+
+    async def _guard_journal(self) -> None:
+        while True:
+            await self._committer.change.wait()
+            self._check_journal()
+
+    def _check_journal(self) -> None:
+        """Raises `JournalBehindChain`: to go on would be to sign a second history."""
+        if self._committer.mined_epoch > self._epochs.sealed_epoch:
+            raise JournalBehindChain(
+                f"Ethereum has the commitment of epoch {self._committer.mined_epoch}, this journal ends in epoch "
+                f"{self._epochs.sealed_epoch}: it is an old copy, or not the operator's only one"
+            )
 
     # --- what the parts tell each other
 
@@ -495,6 +527,12 @@ class Node:
 
 class _Stopped(Exception):
     """The node was told to stop before it served."""
+
+
+def _find_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What failed first; the rest followed from it."""
+    first = group.exceptions[0]
+    return _find_cause(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 class _Server(uvicorn.Server):
