@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from chain.errors import MalformedRequest
+from chain.primitives import MAX_U64
 from chain.wire import decode_address
 
 _ENVIRONMENT_PREFIX: Final = "TALLYSTICK_"
@@ -75,7 +76,7 @@ def load_config(path: Path | None, environment: Mapping[str, str] | None = None)
     values: dict[str, Any] = {}
     if path is not None:
         try:
-            values = tomllib.loads(path.read_text())
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{path}: {error}") from error
     _overlay(values, os.environ if environment is None else environment)
@@ -109,6 +110,7 @@ def _check(config: NodeConfig) -> None:
         "max_body_bytes": (config.max_body_bytes, 4096, 64 << 20),
         "max_backlog": (config.max_backlog, 1, 10_000_000),
         "max_clock_lead_seconds": (config.max_clock_lead_seconds, 1, 86_400),
+        "ethereum.chain_id": (ethereum.chain_id, 1, MAX_U64),
         "ethereum.poll_seconds": (ethereum.poll_seconds, 0.05, 600),
         "ethereum.rebroadcast_seconds": (ethereum.rebroadcast_seconds, 0.1, 3600),
         "ethereum.bump_seconds": (ethereum.bump_seconds, 0.1, 86_400),

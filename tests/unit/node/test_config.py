@@ -1,0 +1,207 @@
+"""The node's configuration: what is read, from where, and what is refused by the name of its key."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.config import ConfigurationError, EthereumConfig, KeyConfig, NodeConfig, load_config
+
+SETTLEMENT = "0x" + "5e" * 20
+MINIMAL = f"""
+[ethereum]
+url = "http://127.0.0.1:8545"
+chain_id = 31337
+settlement = "{SETTLEMENT}"
+
+[operator]
+keystore = "operator.json"
+password_file = "operator.password"
+
+[gas]
+keystore = "/keys/gas.json"
+password_file = "../gas.password"
+"""
+
+
+def write(directory: Path, text: str | bytes) -> Path:
+    path = directory / "node.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def load(directory: Path, top: str = "", environment: dict[str, str] | None = None, ethereum: str = "") -> NodeConfig:
+    """The minimal file, with lines added at the top, or to its section `ethereum`."""
+    text = top + MINIMAL.replace("[ethereum]\n", f"[ethereum]\n{ethereum}\n")
+    return load_config(write(directory, text), environment or {})
+
+
+def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
+    config = load(tmp_path)
+    assert config == NodeConfig(
+        ethereum=EthereumConfig(url="http://127.0.0.1:8545", chain_id=31337, settlement=SETTLEMENT),
+        operator=KeyConfig(str(tmp_path / "operator.json"), str(tmp_path / "operator.password")),
+        gas=KeyConfig("/keys/gas.json", str(tmp_path.parent / "gas.password")),
+        data_dir=str(tmp_path / "data"),
+    )
+    assert (config.port, config.epoch_seconds, config.host) == (8645, 3600, "127.0.0.1")
+
+
+def test_paths_are_taken_from_the_directory_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "etc").mkdir()
+    write(tmp_path / "etc", 'data_dir = "../var"\n' + MINIMAL)
+    monkeypatch.chdir(tmp_path)
+    config = load_config(Path("etc/node.toml"), {})
+    assert config.data_dir == str(tmp_path / "var")
+    assert config.operator.keystore == str(tmp_path / "etc" / "operator.json")
+
+
+def test_without_a_file_all_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    environment = {
+        "TALLYSTICK_ETHEREUM__URL": "http://l1",
+        "TALLYSTICK_ETHEREUM__CHAIN_ID": "1",
+        "TALLYSTICK_ETHEREUM__SETTLEMENT": SETTLEMENT,
+        "TALLYSTICK_ETHEREUM__CONFIRMATIONS": "3",
+        "TALLYSTICK_ETHEREUM__POLL_SECONDS": "0.5",
+        "TALLYSTICK_OPERATOR__KEYSTORE": "o.json",
+        "TALLYSTICK_OPERATOR__PASSWORD_FILE": "/run/secrets/o",
+        "TALLYSTICK_GAS__KEYSTORE": "g.json",
+        "TALLYSTICK_GAS__PASSWORD_FILE": "/run/secrets/g",
+        "TALLYSTICK_PORT": "9000",
+        "PATH": "/usr/bin",
+        "tallystick_port": "1",
+    }
+    config = load_config(None, environment)
+    assert (config.port, config.ethereum.chain_id, config.ethereum.confirmations) == (9000, 1, 3)
+    assert config.ethereum.poll_seconds == 0.5
+    assert config.operator.keystore == str(tmp_path / "o.json")
+
+
+def test_the_environment_is_the_processes_own_unless_another_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TALLYSTICK_PORT", "9001")
+    assert load_config(write(tmp_path, MINIMAL)).port == 9001
+    assert load_config(write(tmp_path, MINIMAL), {}).port == 8645
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        "port = 7000\nepoch_seconds = 60\n",
+        {"TALLYSTICK_PORT": "7001", "TALLYSTICK_ETHEREUM__URL": "http://b"},
+    )
+    assert (config.port, config.epoch_seconds, config.ethereum.url) == (7001, 60, "http://b")
+    assert config.ethereum.settlement == SETTLEMENT
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "TALLYSTICK_PROT",
+        "TALLYSTICK_",
+        "TALLYSTICK_ETHEREUM__PORT",
+        "TALLYSTICK_ETHEREUM_URL",
+        "TALLYSTICK_LOGGING__LEVEL",
+        "TALLYSTICK_ETHEREUM__URL__X",
+        "TALLYSTICK__PORT",
+    ],
+)
+def test_an_environment_variable_that_names_no_key_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError):
+        load(tmp_path, "", {name: "1"})
+
+
+@pytest.mark.parametrize("names", [["ETHEREUM", "ETHEREUM__URL"], ["ETHEREUM__URL", "ETHEREUM"]])
+def test_a_section_is_no_value(tmp_path: Path, names: list[str]) -> None:
+    with pytest.raises(ConfigurationError):
+        load(tmp_path, "", {f"TALLYSTICK_{name}": "http://l1" for name in names})
+
+
+@pytest.mark.parametrize(
+    "top, ethereum, problem",
+    [
+        ("prot = 1\n", "", "prot"),
+        ("", "confirmation = 1", "confirmation"),
+        ("[logging]\nlevel = 'info'\n", "", "logging"),
+        ("port = []\n", "", "port"),
+        ("port = 'many'\n", "", "port"),
+        ("port = 1.5\n", "", "port"),
+        ("host = 1\n", "", "host"),
+        ("port = -1\n", "", "port"),
+        ("port = 65536\n", "", "port"),
+        ("port = 99999999999999999999999999\n", "", "port"),
+        ("epoch_seconds = 0\n", "", "epoch_seconds"),
+        ("epoch_seconds = 2592001\n", "", "epoch_seconds"),
+        ("verifiers = 0\n", "", "verifiers"),
+        ("verifiers = 257\n", "", "verifiers"),
+        ("max_body_bytes = 4095\n", "", "max_body_bytes"),
+        ("max_body_bytes = 67108865\n", "", "max_body_bytes"),
+        ("max_backlog = 0\n", "", "max_backlog"),
+        ("max_clock_lead_seconds = 0\n", "", "max_clock_lead_seconds"),
+        ("", "poll_seconds = 0", "ethereum.poll_seconds"),
+        ("", "poll_seconds = nan", "ethereum.poll_seconds"),
+        ("", "poll_seconds = inf", "ethereum.poll_seconds"),
+        ("", "rebroadcast_seconds = 0", "ethereum.rebroadcast_seconds"),
+        ("", "bump_seconds = -1", "ethereum.bump_seconds"),
+        ("", "max_fee_gwei = 0", "ethereum.max_fee_gwei"),
+        ("", "daily_budget_gwei = 0", "ethereum.daily_budget_gwei"),
+        ("", "confirmations = 0", "ethereum.confirmations"),
+        ("", "confirmations = 10001", "ethereum.confirmations"),
+        ("log_level = 'loud'\n", "", "log_level"),
+        ("log_format = 'xml'\n", "", "log_format"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_by_its_key(tmp_path: Path, top: str, ethereum: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        load(tmp_path, top, ethereum=ethereum)
+
+
+@pytest.mark.parametrize("key", ["url", "chain_id", "settlement", "keystore", "password_file"])
+def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
+    text = "\n".join(line for line in MINIMAL.splitlines() if not line.startswith(key))
+    with pytest.raises(ConfigurationError, match=key):
+        load_config(write(tmp_path, text), {})
+
+
+@pytest.mark.parametrize("section", ["ethereum", "operator", "gas"])
+def test_a_missing_section_is_named(tmp_path: Path, section: str) -> None:
+    sections = [part for part in MINIMAL.strip().split("\n\n") if not part.startswith(f"[{section}]")]
+    with pytest.raises(ConfigurationError, match=section):
+        load_config(write(tmp_path, "\n\n".join(sections)), {})
+
+
+@pytest.mark.parametrize("settlement", ["", "5e" * 20, "0x" + "5e" * 19, "0x" + "zz" * 20, SETTLEMENT + "00"])
+def test_the_settlement_is_an_address(tmp_path: Path, settlement: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"ethereum\.settlement"):
+        load(tmp_path, "", {"TALLYSTICK_ETHEREUM__SETTLEMENT": settlement})
+
+
+@pytest.mark.parametrize("chain_id", ["0", "-1", str(2**64)])
+def test_a_chain_id_is_a_positive_u64(tmp_path: Path, chain_id: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"ethereum\.chain_id"):
+        load(tmp_path, "", {"TALLYSTICK_ETHEREUM__CHAIN_ID": chain_id})
+
+
+@pytest.mark.parametrize("text", ["port = ", "[ethereum", "port = 1\nport = 2\n", b"\xff\xfe", "port: 1", "\x00"])
+def test_what_is_no_toml_is_refused_with_the_name_of_the_file(tmp_path: Path, text: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"node\.toml"):
+        load_config(write(tmp_path, text), {})
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"none\.toml"):
+        load_config(tmp_path / "none.toml", {})
+    with pytest.raises(ConfigurationError):
+        load_config(tmp_path, {})
+
+
+def test_a_file_is_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    config = load(tmp_path, 'data_dir = "Bücher"\n')
+    assert config.data_dir == str(tmp_path / "Bücher")
+
+
+def test_bounds_themselves_are_allowed(tmp_path: Path) -> None:
+    config = load(tmp_path, "port = 0\nepoch_seconds = 1\nverifiers = 256\n", ethereum="confirmations = 1")
+    assert (config.port, config.epoch_seconds, config.verifiers, config.ethereum.confirmations) == (0, 1, 256, 1)
