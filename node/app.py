@@ -334,9 +334,11 @@ class Node:
         self._explorer = Explorer(
             index=self._index,
             get_epoch=self._committer.get_epoch,
+            get_due_at=lambda: self._epochs.due_at,
             info=self._info,
             report_health=self._health.report,
             render_metrics=self._render_metrics,
+            clock_ms=read_clock_ms,
         )
 
     # --- running
