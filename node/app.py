@@ -340,6 +340,7 @@ class Node:
             render_metrics=self._render_metrics,
             clock_ms=read_clock_ms,
         )
+        stack.callback(self._explorer.close)
 
     # --- running
 

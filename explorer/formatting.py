@@ -1,0 +1,90 @@
+"""Values as people read them. Exact: amounts with all the decimals they have, times with their milliseconds."""
+
+import unicodedata
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from chain.primitives import Address
+from chain.wire import encode_address
+from node.ledger_info import AssetInfo
+
+MAX_DECIMALS: Final = 77
+"""ERC-20 gives a u8; above this not even one whole unit fits 256 bits, and nothing sensible can be shown."""
+
+MAX_SYMBOL_LENGTH: Final = 12
+
+_NEVER_MS: Final = 253_402_300_800_000
+"""The year 10000, which calendars in Python do not reach."""
+
+_SPANS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+class Token(msgspec.Struct, frozen=True):
+    """An asset as pages name it."""
+
+    address: Address
+    symbol: str
+    decimals: int
+    """0 also when they are not known: then amounts are in base units, and say so."""
+    is_known: bool
+    """Whether the contract of the token has said its decimals."""
+
+
+def describe_token(address: Address, info: AssetInfo) -> Token:
+    """`info` is what the token says of itself, and a token may say anything."""
+    decimals = info.decimals if info.decimals is not None and 0 <= info.decimals <= MAX_DECIMALS else None
+    return Token(
+        address=address,
+        symbol=_clean_symbol(info.symbol or "") or encode_address(address)[:8] + "…",
+        decimals=decimals or 0,
+        is_known=decimals is not None,
+    )
+
+
+def format_amount(base_units: int, token: Token) -> str:
+    """Nothing is rounded: the whole units in groups of three, then every decimal up to the last that is not zero."""
+    digits = str(base_units).rjust(token.decimals + 1, "0")
+    split = len(digits) - token.decimals
+    whole, fraction = f"{int(digits[:split]):,}", digits[split:].rstrip("0")
+    return f"{whole}.{fraction}" if fraction else whole
+
+
+def format_count(count: int) -> str:
+    return f"{count:,}"
+
+
+def format_time(time_ms: int) -> str:
+    """Of milliseconds since 1970: 2026-01-31 12:00:00.000 UTC."""
+    if time_ms >= _NEVER_MS:
+        return f"{time_ms} ms after 1970"
+    return f"{_to_datetime(time_ms):%Y-%m-%d %H:%M:%S}.{time_ms % 1000:03} UTC"
+
+
+def format_machine_time(time_ms: int) -> str:
+    """For `datetime` attributes (RFC 3339); empty for what they cannot say."""
+    if time_ms >= _NEVER_MS:
+        return ""
+    return f"{_to_datetime(time_ms):%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03}Z"
+
+
+def format_age(time_ms: int, now_ms: int) -> str:
+    """In the largest unit that fits, rounded down: "59 s ago", "3 h ago", "in 5 s"; "now" within a second."""
+    seconds = abs(now_ms - time_ms) // 1000
+    for length, unit in _SPANS:
+        if seconds >= length:
+            span = f"{seconds // length} {unit}"
+            return f"in {span}" if time_ms > now_ms else f"{span} ago"
+    return "now"
+
+
+def _to_datetime(time_ms: int) -> datetime:
+    return datetime.fromtimestamp(time_ms // 1000, UTC)
+
+
+def _clean_symbol(symbol: str) -> str:
+    """Without what has no form of its own (controls, marks that turn the direction of writing, lone surrogates), and
+    cut to a length that no token needs more of."""
+    visible = "".join([letter for letter in symbol if unicodedata.category(letter)[0] not in "CZ"])
+    return visible if len(visible) <= MAX_SYMBOL_LENGTH else visible[: MAX_SYMBOL_LENGTH - 1] + "…"

@@ -1,0 +1,46 @@
+"""Templates to pages. Every value is escaped, and a name that a template expects and does not get is an error."""
+
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from chain.wire import encode_address, encode_bytes
+from explorer import formatting
+from explorer.static_files import load_static_files
+
+_NAMES_OF_KINDS: Final = {"transfer": "Transfer", "tip": "Tip", "withdraw": "Withdrawal"}
+
+
+class Pages:
+    """Belongs to any thread: templates do not change once they are loaded."""
+
+    def __init__(self) -> None:
+        self.static = load_static_files()
+        self._environment = Environment(
+            loader=PackageLoader("explorer"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.filters.update(
+            address=encode_address,
+            hex=encode_bytes,
+            amount=formatting.format_amount,
+            count=formatting.format_count,
+            time=formatting.format_time,
+            machine_time=formatting.format_machine_time,
+            age=formatting.format_age,
+            kind=_name_kind,
+        )
+        self._environment.globals["static"] = {name: file.path for name, file in self.static.items()}
+        # Read now, so that a template with a mistake stops the start and not the first reader.
+        self._templates = {name: self._environment.get_template(name) for name in self._environment.list_templates()}
+
+    def render(self, template: str, **values: Any) -> bytes:
+        return self._templates[template].render(**values).encode()
+
+
+def _name_kind(kind: str) -> str:
+    return _NAMES_OF_KINDS.get(kind, kind)
