@@ -13,7 +13,7 @@ import pytest
 from eth_abi import decode
 from eth_tester import EthereumTester, PyEVMBackend
 from eth_tester.exceptions import TransactionFailed
-from eth_utils import keccak
+from eth_utils import keccak, to_canonical_address
 from web3 import EthereumTesterProvider, Web3
 from web3.contract import Contract
 from web3.contract.contract import ContractFunction
@@ -65,6 +65,15 @@ class Evm:
             self.tester.time_travel(timestamp)
             self.tester.mine_block()
         assert self.now == timestamp
+
+    def set_storage(self, contract: Contract, slot: int, value: int) -> None:
+        """Alters a word of storage, in a block of its own: for states that no call leads to."""
+        chain = self.tester.backend.chain
+        state = chain.get_vm().state
+        state.set_storage(to_canonical_address(contract.address), slot, value)
+        state.persist()
+        chain.header = chain.header.copy(state_root=state.state_root)
+        self.tester.mine_block()
 
     def deploy(self, name: str, *arguments: Any) -> Contract:
         artifact = load_artifact(name)

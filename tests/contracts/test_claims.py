@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from eth_abi import encode
 from eth_utils import keccak
 
+from contracts import load_artifact
 from tests.contracts import reference
 from tests.contracts.evm import Evm, Refused, get_events, refused
 from tests.contracts.ledger import CHALLENGE_PERIOD, MAX_SILENCE, Claim, Ledger, withdrawal
@@ -162,6 +164,21 @@ def test_the_leaf_is_the_one_that_was_committed(final: Ledger, change: dict[str,
     good = final.claim_for(1, final.token.address, 2)
     with pytest.raises(Refused, match="RootMismatch"):
         claim(final, good._replace(**change))
+
+
+def test_no_more_is_paid_than_is_held(final: Ledger) -> None:
+    """No history leads here, as sums of trees are checked all the way: the counter is the second lock on the door."""
+    token, artifact = final.token.address, load_artifact("Settlement")
+    first = int.from_bytes(keccak(encode(["address", "uint256"], [token, artifact.get_slot("_assetStates")])), "big")
+    good = final.claim_for(1, token, 3)
+    for paid in (10_000 - good.amount, 10_000 - good.amount + 1):
+        final.evm.set_storage(final.settlement, first + 1, paid)
+        assert final.functions.held(token).call() == 10_000 - paid
+        if paid + good.amount > 10_000:
+            with refused("InsufficientHeld", token, good.amount - 1, good.amount):
+                claim(final, good)
+        else:
+            claim(final, good)
 
 
 def test_amounts_at_the_limit_do_not_wrap(final: Ledger) -> None:

@@ -89,6 +89,8 @@ def test_donations_are_not_deposits(ledger: Ledger) -> None:
     ledger.evm.send(ledger.token.functions.transfer(ledger.settlement.address, 10**6), ledger.users[0])
     assert ledger.functions.held(ledger.token.address).call() == 500
     assert ledger.functions.depositCount(ledger.token.address).call() == 1
+    ledger.deposit(3)
+    assert ledger.functions.depositAt(ledger.token.address, 1).call()[1:3] == [3, 503]
 
 
 def test_ether_that_is_merely_sent_is_refused(ledger: Ledger) -> None:
