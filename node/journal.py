@@ -22,6 +22,8 @@ from chain.primitives import Signature
 _ENTRY: Final = b"e"
 _BLOCK_HEIGHT: Final = b"n"
 _SIGNATURE: Final = b"s"
+_KEY_SIZE: Final = 9
+"""Bytes: a prefix, and a number."""
 
 
 class JournalFailed(RuntimeError):
@@ -105,6 +107,18 @@ class LevelDBJournal:
     def get_signature(self, number: int) -> Signature | None:
         signature: Signature | None = self._db.get(_SIGNATURE + encode_u64(number))
         return signature
+
+    def list_strays(self, last_block: int) -> Iterator[tuple[int | None, str]]:
+        """What no writer of a journal of `last_block` blocks has left there: (block number or None, what it is). For
+        audits: reads every key."""
+        names = {_BLOCK_HEIGHT: "place", _SIGNATURE: "signature"}
+        with self._db.iterator(include_value=False) as keys:
+            for key in keys:
+                prefix, number = key[:1], int.from_bytes(key[1:], "big")
+                if len(key) != _KEY_SIZE or (prefix != _ENTRY and prefix not in names):
+                    yield None, f"there is a key that is none of a journal's: 0x{key.hex()}"
+                elif prefix in names and not 1 <= number <= last_block:
+                    yield number, f"it has a {names[prefix]}, and no entry"
 
     def close(self) -> None:
         self._db.close()

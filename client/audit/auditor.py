@@ -71,6 +71,7 @@ class Auditor:
         self._blocks = ListFrontier()
         self._cuts: dict[int, tuple[int, int, int, Hash]] = {}
         """epoch → (first block, last block, cutAt, blocks root), until it is published."""
+        self._asset_count = 0
         self._payment_count = 0
         self._deposit_count = 0
         self._epoch_count = 0
@@ -187,6 +188,9 @@ class Auditor:
     # --- epochs
 
     def _take_asset(self, event: AssetListed) -> None:
+        if self._contract is not None:
+            self._contract.check_asset(self._asset_count, event.asset)
+        self._asset_count += 1
         if self._ledger is None:
             return
         try:

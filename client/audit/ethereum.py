@@ -70,6 +70,15 @@ class ContractAudit:
             if ours != theirs:
                 add("parameters", f"{name}: the ledger says {ours}, the contract {theirs}")
 
+    def check_asset(self, index: int, asset: Address) -> None:
+        """The contract's list has this asset at this place."""
+        if index >= len(self._assets):
+            self._assets = self._reader.get_assets()  # one may have been listed since this audit began
+        if index >= len(self._assets) or self._assets[index][0] != asset:
+            self._findings.add(
+                f"asset {wire.encode_address(asset)}", f"the contract does not list it, or not at place {index}"
+            )
+
     def check_deposit(self, deposit: Deposit, where: str) -> None:
         """The contract queued this deposit at this place, and the L1 transaction named is the one that made it."""
         call = self._reader.encode_call(

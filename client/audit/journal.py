@@ -42,6 +42,7 @@ class JournalSource:
         self.parameters = self._read_parameters()
         self._unsigned: list[int] = []
         self._last_signed = 0
+        self._last_block = 0
 
     def close(self) -> None:
         self._journal.close()
@@ -64,6 +65,7 @@ class JournalSource:
         except plyvel.Error as error:
             yield Unreadable(f"journal entry {height + 1}", f"LevelDB cannot read it: {error}")
         self._check_signatures()
+        self._check_strays()
 
     def compare_index(self) -> None:
         """Names every row of `index.sqlite` that does not follow from the journal."""
@@ -80,6 +82,7 @@ class JournalSource:
     def _convert(self, height: int, entry: Entry) -> Event | None:
         if isinstance(entry, BlockEntry):
             number = entry.block.header.number
+            self._last_block = max(self._last_block, number)
             found = self._journal.get_block_height(number)
             if found != height:
                 self._findings.add(f"block {number}", f"it stands at journal entry {height}, its place says {found}")
@@ -109,6 +112,11 @@ class JournalSource:
             self._findings.add(f"block {number}", "its signature is missing, and later ones are there")
         if lost:
             self._findings.remark(f"blocks {lost[0]} to {lost[-1]} are not signed yet; the node does so when it starts")
+
+    def _check_strays(self) -> None:
+        """What was written beside an entry outlives its removal."""
+        for number, what in self._journal.list_strays(self._last_block):
+            self._findings.add("journal" if number is None else f"block {number}", what)
 
     def _read_parameters(self) -> Parameters:
         first = self._journal.get(0)
