@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import shutil
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -293,7 +295,10 @@ def _show_devnet(facts: dict[str, Any]) -> None:
     rows = [(account["address"], account["privateKey"]) for account in facts["accounts"]]
     output.print_table(["address", "private key"], rows)
     output.print_line("\ntry, in another terminal", "bold")
+    # `make run` does not activate its virtual environment, and neither has the other terminal.
+    path = () if shutil.which("tally") else (f'export PATH="{Path(sys.prefix) / "bin"}:$PATH"',)
     for line in (
+        *path,
         f"export TALLY_NODE_URL={facts['rpcUrl']} TALLY_L1_URL={facts['l1Url']}",
         f"export TALLY_SETTLEMENT={facts['settlement']} TALLY_PRIVATE_KEY={payer['privateKey']}",
         "tally deposit 5 --asset TOK",
