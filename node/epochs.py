@@ -125,6 +125,8 @@ class EpochKeeper:
         state, settlement = self._sequencer.state, self._settlement
         if settlement.mined_epoch < state.epoch - 1:
             return "the last commitment is not mined yet"
+        if settlement.mined_epoch >= state.epoch:
+            return "Ethereum has a commitment of this epoch already: the journal is an old copy"
         if settlement.synced_until * 1000 <= state.last_cut_at:
             return "deposits up to the last cut are not known to be final yet"
         if now < self._compute_earliest_cut():

@@ -222,6 +222,15 @@ async def test_the_first_epoch_waits_for_a_block_after_the_deployment() -> None:
         assert await office.at(EPOCH) == 1
 
 
+@pytest.mark.parametrize("mined_epoch", [1, 2, 7])
+async def test_over_an_old_copy_of_the_journal_nothing_is_sealed(mined_epoch: int) -> None:
+    """A backup was restored: to cut its open epoch would be to sign a second commitment of that number."""
+    async with open_office() as office:
+        office.settlement.mined_epoch = mined_epoch
+        assert await office.follow_at(EPOCH) == 0
+        assert office.keeper.obstacle == "Ethereum has a commitment of this epoch already: the journal is an old copy"
+
+
 async def test_two_cuts_are_the_minimal_interval_apart() -> None:
     async with open_office() as office:
         await office.follow_at(2 * EPOCH - 30)
