@@ -9,7 +9,7 @@ NODE_BIN = Path(__file__).parent / "node_modules" / ".bin"
 
 
 def get_program(name: str) -> Path:
-    """The pinned program, else (no pinned build for this platform) the one on the path. A missing one fails the test."""
+    """The pinned program; where none is built for the platform, the one on the path. A missing one fails the test."""
     found = shutil.which(name, path=str(NODE_BIN)) or shutil.which(name)
     if found is None:
         pytest.fail(f"{name} is neither in {NODE_BIN} nor on the path: run `make test`, or install Foundry 1.7.1")
