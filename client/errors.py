@@ -41,7 +41,8 @@ class OutcomeUnknown(ClientError):
 
 
 class WrongReceipt(ClientError):
-    """The node answered with a receipt that does not hold. The money may have moved: keep it, and ask the operator."""
+    """The node answered with a receipt that does not hold. The money may have moved: the payment stays pending, the
+    answer is kept as evidence, and the operator has something to explain."""
 
 
 class WrongLedger(ClientError):

@@ -2,7 +2,8 @@
 
 `<directory>/<ledger chain id>/<payment id>.json` holds a receipt exactly as it came; `…/proofs/<id>.json` what is
 needed to claim a withdrawal from Ethereum; `…/pending/<id>.json` a signed payment whose outcome is not known yet, with
-the time it was first sent. All are written whole and synced before anything is reported.
+the time it was first sent; `…/disputed/<id>.json` an answer to one that does not hold. All are written whole and synced
+before anything is reported.
 """
 
 import os
@@ -101,6 +102,12 @@ class ReceiptStore:
         except (Refusal, BadReply) as error:
             raise DamagedFile(f"{path} is not a payment proof: {error}") from error
 
+    def save_disputed(self, payment_id: Hash, held: HeldReceipt) -> Path:
+        """What the node answered to that payment and what does not hold: evidence, kept apart from receipts."""
+        path = self.get_path(payment_id, "disputed")
+        write_durably(path, _encode(held.form))
+        return path
+
     def save_pending(self, pending: PendingPayment) -> Path:
         """Before the payment leaves: whatever happens next, it can be sent again as it was. Raises FileExistsError if
         it is pending already."""
@@ -136,7 +143,7 @@ class ReceiptStore:
         remove_durably(self.get_path(payment_id, "pending"))
 
     def get_path(self, payment_id: Hash, folder: str = "") -> Path:
-        """Where a receipt is, or would be; `folder`: `proofs` or `pending` for those."""
+        """Where a receipt is, or would be; `folder`: `proofs`, `pending` or `disputed` for those."""
         return self.directory / folder / f"0x{payment_id.hex()}.json"
 
 

@@ -229,7 +229,11 @@ def deliver(
     except (Unreachable, BadReply, RpcError) as error:
         raise OutcomeUnknown(pending.id, str(error)) from error
     signed = SignedPayment(pending.id, pending.payment, pending.signature)
-    check_answer(held, signed, ledger, pending.sent_at_ms, int(clock() * 1000))
+    try:
+        check_answer(held, signed, ledger, pending.sent_at_ms, int(clock() * 1000))
+    except WrongReceipt:
+        receipts.save_disputed(pending.id, held)
+        raise
     receipts.save(held)
     receipts.remove_pending(pending.id)
     return held

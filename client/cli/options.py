@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
@@ -183,7 +184,7 @@ def _ask_contract(l1_url: str, info: NodeInfo) -> Facts | None:
 
 
 def open_wallet(node: Node, key: SigningKey, ledger: Ledger) -> Wallet:
-    return Wallet(node, key, ledger, ReceiptStore(ledger.domain.chain_id))
+    return Wallet(node, key, ledger, ReceiptStore(ledger.domain.chain_id), clock=time.time)
 
 
 # --- assets and amounts

@@ -100,8 +100,8 @@ def send(
     is_json: options.Json = False,
 ) -> None:
     """Pay somebody, and keep the receipt."""
-    signer = options.load_key(key, private_key, keys_dir, password_file)
     recipient = options.parse_recipient(to, keys_dir)
+    signer = options.load_key(key, private_key, keys_dir, password_file)
     with Node(node_url) as node:
         info, ledger = options.contact(node, l1_url, settlement)
         asset = options.choose_asset(asset_name, info.assets)
@@ -136,8 +136,8 @@ def tip(
     is_json: options.Json = False,
 ) -> None:
     """Tip somebody: a payment of its own kind, to one recipient."""
-    signer = options.load_key(key, private_key, keys_dir, password_file)
     recipient = options.parse_recipient(to, keys_dir)
+    signer = options.load_key(key, private_key, keys_dir, password_file)
     with Node(node_url) as node:
         info, ledger = options.contact(node, l1_url, settlement)
         asset = options.choose_asset(asset_name, info.assets)

@@ -351,5 +351,6 @@ class TestAnswers:
         clock.offset_s = 100
         with pytest.raises(WrongReceipt):
             wallet.transfer(TOKEN, address, 1)
-        assert len(list(store.get_pending_ids())) == 1
+        (pending,) = store.get_pending_ids()
         assert list(store.get_ids()) == []
+        assert store.get_path(pending, "disputed").exists(), "the answer is evidence"

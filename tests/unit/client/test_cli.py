@@ -1,0 +1,321 @@
+"""`tally` as people and programs use it: what it prints, and how it ends."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain import wire
+from client.cli import options, run
+from client.cli.exits import BadUsage
+from client.ledgers import LedgerBook
+from client.protocol import Asset
+from client.receipts import ReceiptStore
+from tests.unit.client.ledger_server import LedgerServer
+from tests.unit.client.scene import ALICE, ALICE_KEY, BOB, DOMAIN, OPERATOR, SETTLEMENT, TOKEN, Contract, Scene
+from tests.unit.client.servers import answer_json_rpc, serve
+
+ETH = Asset(bytes(20), "ETH", 18, True)
+TOK = Asset(TOKEN, "TOK", 2, False)
+PRIVATE_KEY = "0x" + ALICE_KEY.secret.hex()
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("TALLY_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("TALLY_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+@pytest.fixture
+def network(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """A node and an Ethereum, which the environment names. The machine's clock is that of the ledger."""
+    contract = Contract(scene)
+    handle_l1 = answer_json_rpc(lambda method, params: contract.call(method, *params))
+    monkeypatch.setattr("time.time", lambda: scene.replay.state.timestamp / 1000 + 1)
+    with serve(answer_json_rpc(LedgerServer(scene))) as node_url, serve(handle_l1) as l1_url:
+        monkeypatch.setenv("TALLY_NODE_URL", node_url)
+        monkeypatch.setenv("TALLY_L1_URL", l1_url)
+        yield scene
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
+    code = run([*arguments, "--json"])
+    out, err = capsys.readouterr()
+    return code, json.loads(out or err)
+
+
+class TestUsage:
+    @pytest.mark.parametrize(
+        "arguments",
+        [["nonsense"], ["send"], ["send", "0x12", "1"], ["verify"], ["verify", "missing.json"], ["keys", "new"],
+         ["receipt", "0x12"], ["receipt", "0x" + "11" * 32, "--wait", "forever"], ["balance", "--bogus"]],
+    )  # fmt: skip
+    def test_a_wrong_use_ends_with_64(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        assert run(arguments) == 64
+        assert capsys.readouterr().err
+
+    @pytest.mark.parametrize("arguments", [["--help"], ["send", "--help"], ["keys", "-h"], ["version"]])
+    def test_help_and_version_end_with_0(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        assert run(arguments) == 0
+        assert capsys.readouterr().out
+
+    def test_all_commands_are_there(self, capsys: pytest.CaptureFixture[str]) -> None:
+        run(["--help"])
+        out = capsys.readouterr().out
+        for name in (
+            "devnet", "node", "l1", "deploy", "keys", "balance", "deposit", "send", "tip", "withdraw", "claim",
+            "receipt", "statement", "verify", "audit", "version",
+        ):  # fmt: skip
+            assert f" {name} " in out
+
+    def test_nobody_answering_ends_with_3_and_shows_no_secret(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run(["balance", "0x" + "11" * 20, "--node-url", "http://127.0.0.1:1/s3cr3t"]) == 3
+        assert "s3cr3t" not in capsys.readouterr().err
+
+
+class TestArguments:
+    def test_assets_are_named_by_symbol_address_or_ether(self) -> None:
+        assets = [ETH, TOK]
+        assert options.choose_asset(None, assets) == ETH
+        assert options.choose_asset("tok", assets) == TOK
+        assert options.choose_asset("ether", assets) == ETH
+        assert options.choose_asset("0x" + TOKEN.hex(), assets) == TOK
+        for name in ("XYZ", "0x" + "11" * 20, ""):
+            with pytest.raises(BadUsage):
+                options.choose_asset(name, assets)
+
+    def test_a_symbol_that_two_assets_share_must_be_an_address(self) -> None:
+        with pytest.raises(BadUsage, match="more than one"):
+            options.choose_asset("TOK", [TOK, Asset(b"\x01" * 20, "tok", 18, False)])
+
+    def test_amounts_are_in_the_asset_s_units_or_in_base_units(self) -> None:
+        assert options.read_amount("1.5", TOK, is_base_units=False) == 150
+        assert options.read_amount("15", TOK, is_base_units=True) == 15
+        for text in ("1.555", "-1", "1e3", "nan", "0", "0.00"):
+            with pytest.raises(BadUsage):
+                options.read_amount(text, TOK, is_base_units=False)
+        with pytest.raises(BadUsage):
+            options.read_amount("1.5", TOK, is_base_units=True)
+
+    def test_a_checksum_that_is_wrong_is_a_typing_error(self) -> None:
+        right = wire.encode_address(ALICE)
+        for text in (right, right.lower(), "0x" + right[2:].upper()):
+            assert options.parse_address(text, "it") == ALICE
+        wrong = next(right[:at] + right[at].swapcase() + right[at + 1 :] for at in range(2, 42) if right[at].isalpha())
+        with pytest.raises(BadUsage, match="checksum"):
+            options.parse_address(wrong, "it")
+
+    def test_valid_until_is_a_time_or_a_distance(self) -> None:
+        assert options.parse_valid_until(None, 100) == 0
+        assert options.parse_valid_until("150", 100) == 150
+        assert options.parse_valid_until("+60", 100) == 160
+        for text in ("99", "0", "-5", "soon", "+", "1.5", "9" * 30):
+            with pytest.raises(BadUsage):
+                options.parse_valid_until(text, 100)
+
+    def test_a_payment_is_named_by_its_id_or_by_a_file(self, tmp_path: Path) -> None:
+        name = "0x" + "ab" * 32
+        (tmp_path / "r.json").write_text(json.dumps({"id": name}))
+        assert options.parse_payment_id(name) == options.parse_payment_id("r.json") == b"\xab" * 32
+        (tmp_path / "odd.json").write_text("[]")
+        for text in ("odd.json", "missing.json", "0x12"):
+            with pytest.raises(BadUsage):
+                options.parse_payment_id(text)
+
+
+class TestKeys:
+    def test_a_key_is_made_listed_shown_and_exported(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TALLY_PASSWORD", "password")
+        code, made = run_json(capsys, "keys", "new", "alice")
+        assert (code, made["name"]) == (0, "alice")
+        assert run_json(capsys, "keys", "list") == (0, [made])
+        assert run_json(capsys, "keys", "show", "alice") == (0, made)
+        assert run(["keys", "export", "alice", "--yes"]) == 0
+        assert options.parse_private_key(capsys.readouterr().out).address.hex() == made["address"][2:].lower()
+
+    def test_a_key_comes_from_a_file(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        (tmp_path / "secret").write_text(PRIVATE_KEY + "\n")
+        (tmp_path / "password").write_text("password\n")
+        arguments = ["--private-key-file", "secret", "--password-file", "password"]
+        code, made = run_json(capsys, "keys", "import", "alice", *arguments)
+        assert (code, made["address"]) == (0, wire.encode_address(ALICE))
+        assert run(["keys", "export", "alice", "--yes", "--password-file", "password"]) == 0
+        assert capsys.readouterr().out.strip() == PRIVATE_KEY
+
+    def test_without_a_password_or_anybody_to_ask_nothing_is_made(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run(["keys", "new", "alice"]) == 64
+        assert "TALLY_PASSWORD" in capsys.readouterr().err
+
+    def test_no_key_at_all_says_what_to_do(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run(["balance"]) == 1
+        assert "tally keys new" in capsys.readouterr().err
+
+
+class TestPaying:
+    def test_a_payment_is_sent_kept_and_written_out(
+        self, network: Scene, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        to = wire.encode_address(BOB)
+        code, form = run_json(
+            capsys,
+            "send",
+            to,
+            "0.25",
+            "--asset",
+            "TOK",
+            "--memo",
+            "hi",
+            "--private-key",
+            PRIVATE_KEY,
+            "--out",
+            "r.json",
+        )
+        assert code == 0
+        assert form["payment"]["outputs"] == [{"to": to, "amount": "0x19"}]
+        assert json.loads((tmp_path / "r.json").read_text()) == form
+        kept = ReceiptStore(DOMAIN.chain_id).find(bytes.fromhex(form["id"][2:]))
+        assert kept is not None
+        assert kept.form == form
+        assert network.replay.state.get_balance(TOKEN, BOB) == 101 + 25
+
+    def test_people_see_what_matters(self, network: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run(["tip", wire.encode_address(BOB), "1", "--asset", "TOK", "--private-key", PRIVATE_KEY]) == 0
+        out = capsys.readouterr().out
+        for text in ("accepted", "tip", "1 TOK", wire.encode_address(BOB), "receipt"):
+            assert text in out
+
+    def test_a_refusal_is_named_and_ends_with_1(self, network: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+        code, answer = run_json(
+            capsys, "send", wire.encode_address(BOB), "9999", "--asset", "TOK", "--private-key", PRIVATE_KEY
+        )
+        assert code == 1
+        assert answer["error"]["code"] == "insufficient_balance"
+        assert answer["error"]["asset"] == wire.encode_address(TOKEN)
+
+    def test_the_operator_is_pinned_from_the_contract_and_another_is_refused(
+        self, network: Scene, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        arguments = ["send", wire.encode_address(BOB), "1", "--asset", "TOK", "--private-key", PRIVATE_KEY]
+        assert run(arguments) == 0
+        book = LedgerBook()
+        pinned = book.find(DOMAIN.chain_id)
+        assert pinned is not None
+        assert (pinned.operator, pinned.source) == (OPERATOR, "contract")
+        path = book.directory / f"{DOMAIN.chain_id}.json"
+        path.write_text(path.read_text().replace(wire.encode_address(OPERATOR), wire.encode_address(BOB)))
+        capsys.readouterr()
+        assert run(arguments) == 1
+        assert "wrong ledger" in capsys.readouterr().err
+
+    def test_without_ethereum_the_node_s_word_is_pinned_and_said_to_be_so(
+        self, network: Scene, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        arguments = ["--l1-url", "http://127.0.0.1:1", "--private-key", PRIVATE_KEY, "--asset", "TOK"]
+        assert run(["send", wire.encode_address(BOB), "1", *arguments]) == 0
+        assert "node's word is pinned" in capsys.readouterr().err
+
+    def test_another_contract_than_the_one_given_is_refused(
+        self, network: Scene, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        arguments = ["--settlement", "0x" + "11" * 20, "--private-key", PRIVATE_KEY]
+        assert run(["send", wire.encode_address(BOB), "1", *arguments]) == 1
+        assert "serves contract" in capsys.readouterr().err
+
+    def test_balances(self, network: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+        code, answer = run_json(capsys, "balance", wire.encode_address(BOB))
+        assert code == 0
+        assert [line["balance"] for line in answer["balances"]] == ["0x0", hex(101)]
+        assert run(["balance", wire.encode_address(BOB)]) == 0
+        assert "1.01 TOK" in capsys.readouterr().out
+
+
+class TestReceipts:
+    def test_a_receipt_is_fetched_kept_and_shown_offline(
+        self, network: Scene, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        name = wire.encode_bytes(network.first.id)
+        code, form = run_json(capsys, "receipt", name, "--wait", "committed")
+        assert (code, form["status"]) == (0, "committed")
+        assert run_json(capsys, "receipt", name, "--offline", "--node-url", "http://127.0.0.1:1") == (0, form)
+
+    def test_a_withdrawal_s_proof_is_kept_with_it(self, network: Scene) -> None:
+        assert run(["receipt", wire.encode_bytes(network.withdrawal.id)]) == 0
+        proof = ReceiptStore(DOMAIN.chain_id).find_proof(network.withdrawal.id)
+        assert proof is not None
+        assert proof.withdrawal is not None
+
+    def test_waiting_ends_with_2_when_the_time_is_over(
+        self, network: Scene, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        name = wire.encode_bytes(network.last.id)
+        assert run(["receipt", name, "--wait", "committed", "--timeout", "0"]) == 2
+        assert "accepted" in capsys.readouterr().err
+
+    def test_an_unknown_payment_ends_with_1(self, network: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run(["receipt", "0x" + "11" * 32]) == 1
+        assert "not_found" in capsys.readouterr().err
+        assert run(["receipt", "0x" + "11" * 32, "--offline"]) == 1
+
+
+class TestChecking:
+    def write(self, scene: Scene, form: Any) -> None:
+        Path("r.json").write_text(json.dumps(form))
+
+    @pytest.mark.parametrize(("name", "code", "verdict"), [("first", 0, "committed"), ("last", 2, "accepted")])
+    def test_a_receipt_is_verified(
+        self, network: Scene, capsys: pytest.CaptureFixture[str], name: str, code: int, verdict: str
+    ) -> None:
+        self.write(network, network.get_receipt(getattr(network, name)))
+        assert run(["verify", "r.json"]) == code
+        out = capsys.readouterr().out
+        assert verdict.upper() in out
+        assert wire.encode_address(SETTLEMENT) in out
+        answered, report = run_json(capsys, "verify", "r.json", "--settlement", wire.encode_address(SETTLEMENT))
+        assert (answered, report["verdict"], report["pinned"]) == (code, verdict, True)
+
+    def test_an_altered_one_ends_with_1_and_says_where(
+        self, network: Scene, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        form = network.get_receipt(network.first)
+        form["payment"]["memo"] = "other"
+        self.write(network, form)
+        assert run(["verify", "r.json"]) == 1
+        out = capsys.readouterr().out
+        assert "FAILED  payment id" in out.replace("\x1b", "")
+
+    def test_what_is_no_json_is_a_wrong_use(self, network: Scene) -> None:
+        Path("r.json").write_text("{")
+        assert run(["verify", "r.json"]) == 64
+
+    def test_an_ethereum_that_does_not_answer_ends_with_3(self, scene: Scene) -> None:
+        self.write(scene, scene.get_receipt(scene.first))
+        assert run(["verify", "r.json", "--l1-url", "http://127.0.0.1:1"]) == 3
+
+    def test_a_ledger_is_audited(self, network: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+        code, summary = run_json(capsys, "audit")
+        assert code == 0
+        assert (summary["epochs"], summary["confirmedEpochs"], summary["disagreementCount"]) == (2, 2, 0)
+        assert run(["audit"]) == 0
+        assert "agrees" in capsys.readouterr().out
+
+    def test_a_disagreement_ends_with_1_and_is_named(self, network: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+        block, signature = network.blocks[2]
+        network.blocks[2] = block, bytes(65)
+        assert run(["audit"]) == 1
+        out, err = capsys.readouterr()
+        assert "block 3: the operator's signature" in err
+        assert "1 disagreements" in out
+        network.blocks[2] = block, signature
