@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import node.rpc.envelope
 import node.rpc.server
@@ -85,22 +87,24 @@ async def stop(methods: FakeMethods, params: bytes) -> None:
     raise SequencerStopped("the sequencer has stopped")
 
 
+FAKES: dict[str, Any] = {
+    "subtract": subtract,
+    "sum": total,
+    "get_data": get_data,
+    "update": note,
+    "notify_sum": note,
+    "notify_hello": note,
+    "refuse": refuse,
+    "refuse_malformed": refuse_malformed,
+    "refuse_overloaded": refuse_overloaded,
+    "fail": fail,
+    "stop": stop,
+}
+
+
 @pytest.fixture
 def methods(monkeypatch: pytest.MonkeyPatch) -> FakeMethods:
-    known: dict[str, Any] = {
-        "subtract": subtract,
-        "sum": total,
-        "get_data": get_data,
-        "update": note,
-        "notify_sum": note,
-        "notify_hello": note,
-        "refuse": refuse,
-        "refuse_malformed": refuse_malformed,
-        "refuse_overloaded": refuse_overloaded,
-        "fail": fail,
-        "stop": stop,
-    }
-    monkeypatch.setattr(node.rpc.server, "METHODS", known)
+    monkeypatch.setattr(node.rpc.server, "METHODS", FAKES)
     return FakeMethods()
 
 
@@ -372,6 +376,74 @@ async def test_a_payment_sent_as_a_notification_is_not_answered(server: RpcServe
     assert await ask(server, call("tally_sendPayment", ["good"])) is None
     assert await ask(server, [call("tally_sendPayment", ["bad"])]) is None
     assert methods.events == ["payments 1"] * 2
+
+
+# --- whatever comes
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+CALLS = st.fixed_dictionaries(
+    {},
+    optional={
+        "jsonrpc": st.sampled_from(["2.0", "2.0", "2.0", "1.0", 2.0, None]),
+        "method": st.sampled_from(["update", "refuse", "stop", "nothing", "tally_sendPayment"]) | VALUES,
+        "params": st.sampled_from([[], {}, ["good"]]) | VALUES,
+        "id": VALUES,
+        "more": VALUES,
+    },
+)
+
+
+def count_answers(form: Any) -> int:
+    """How many answers a well-formed body gets."""
+    if isinstance(form, list):
+        return sum(count_answers(item) for item in form if not isinstance(item, list)) + sum(
+            isinstance(item, list) for item in form
+        )
+    is_call = (
+        isinstance(form, dict)
+        and form.get("jsonrpc") == "2.0"
+        and isinstance(form.get("method"), str)
+        and isinstance(form.get("params", []), list | dict)
+    )
+    return 0 if is_call and "id" not in form else 1
+
+
+def answer_alone(body: bytes) -> bytes:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(node.rpc.server, "METHODS", {**FAKES, "fail": note, "sum": note, "subtract": note})
+        return asyncio.run(RpcServer(FakeMethods(), MAX_BODY).answer(body))  # type: ignore[arg-type]
+
+
+@given(CALLS | VALUES | st.lists(CALLS | VALUES, min_size=1, max_size=6))
+def test_every_body_gets_as_many_answers_as_it_holds_calls(form: Any) -> None:
+    if form == []:
+        return  # an error of its own
+    answer = answer_alone(json.dumps(form).encode())
+    answers = json.loads(answer) if answer else []
+    if not isinstance(form, list):
+        answers = [answers] if answer else []
+    assert len(answers) == count_answers(form)
+    for each in answers:
+        assert set(each) in ({"jsonrpc", "id", "result"}, {"jsonrpc", "id", "error"})
+
+
+@given(
+    st.sampled_from([b'{"jsonrpc":"2.0","method":"update","params":[1,"a"],"id":"\\u00e9"}', b'[{"jsonrpc":"2.0"},1]']),
+    st.lists(st.tuples(st.integers(0, 100), st.integers(0, 255)), max_size=4),
+    st.integers(0, 100),
+)
+def test_no_bytes_at_all_make_it_fail(body: bytes, changes: list[tuple[int, int]], end: int) -> None:
+    changed = bytearray(body[:end] if end % 3 == 0 else body)
+    for place, value in changes:
+        if place < len(changed):
+            changed[place] = value
+    answer = answer_alone(bytes(changed))
+    if answer:
+        json.loads(answer)
 
 
 # --- errors
