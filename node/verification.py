@@ -15,8 +15,9 @@ _CHUNK_SIZE: Final = 64
 """Submissions in one message: few enough to spread a batch over all verifiers, many enough to pay for the trip."""
 
 MAX_SUBMISSION_SIZE: Final = 16 << 10
-"""Bytes of JSON. The longest payment takes less than 6,000, with every character of its memo escaped; the bound keeps a
-message to a verifier far below `node.framing.MAX_FRAME_SIZE`, whatever is asked, and the work on one submission small."""
+"""Bytes of JSON. The longest payment takes less than 6,000, with every character of its memo escaped. The bound keeps
+a message to a verifier far below `node.framing.MAX_FRAME_SIZE`, whatever is asked, and the work on one submission
+small."""
 
 _MAX_IN_FLIGHT: Final = 2
 """Messages a verifier has at once: one in work, and the next at hand when it is done."""
