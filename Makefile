@@ -29,7 +29,7 @@ run: setup ## set up, then start a ledger with its own development Ethereum and 
 test: setup-dev node-tools ## set up, then run all tests (ARGS='-m "not long" tests/unit')
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: setup-dev node-tools ## set up, then measure; prints each figure beside its yardstick
+bench: setup-dev ## set up, then measure; prints each figure beside its yardstick
 	$(BIN)/python -m benchmarks $(ARGS)
 
 check: setup-dev ## formatter, linter, strict types; changes nothing
