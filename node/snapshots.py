@@ -42,7 +42,8 @@ class _File(msgspec.Struct, frozen=True):
 
 
 def write_snapshot(directory: Path, parameters: Parameters, height: int, snapshot: LedgerSnapshot) -> None:
-    """Writes the snapshot of a ledger that has seen all entries below `height`; keeps the two newest."""
+    """Writes the snapshot of a ledger that has seen all entries below `height`; keeps it and the one before it. Those
+    of greater heights go: whoever writes here has not come so far, or they are of a history that a backup undid."""
     body = msgspec.msgpack.encode(
         _File(
             genesis_hash=parameters.genesis_hash,
@@ -65,8 +66,10 @@ def write_snapshot(directory: Path, parameters: Parameters, height: int, snapsho
         file.flush()
         os.fsync(file.fileno())
     unfinished.rename(path)
-    for old in _list_newest_first(directory)[_KEPT:]:
-        old.unlink()
+    present = _list_newest_first(directory)
+    newest = present.index(path)
+    for other in present[:newest] + present[newest + _KEPT :]:
+        other.unlink()
 
 
 def find_newest_snapshot(

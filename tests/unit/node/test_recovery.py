@@ -283,6 +283,17 @@ def test_the_newest_snapshot_up_to_an_epoch(
     assert (None if path is None else read_snapshot(path)[1].epoch - 1) == found
 
 
+def test_snapshots_of_a_history_that_a_backup_undid_make_room(chronicle: Chronicle, snapshots: Path) -> None:
+    """Were the highest kept, those of the journal that stands would be deleted as soon as they are written."""
+    chronicle.cut()
+    snapshot = chronicle.ledger.take_snapshot()
+    for height in (100, 90, 80, 4, 7):
+        write_snapshot(snapshots, PARAMETERS, height, snapshot)
+    assert sorted(int(path.stem) for path in snapshots.iterdir()) == [4, 7]
+    write_snapshot(snapshots, PARAMETERS, 9, snapshot)
+    assert sorted(int(path.stem) for path in snapshots.iterdir()) == [7, 9]
+
+
 # --- signatures
 
 
