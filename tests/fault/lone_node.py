@@ -22,6 +22,8 @@ class LoneNode(Network):
         self.keys, self.addresses = network.keys, network.addresses
         self.token, self.domain = network.token, network.domain
         self.data_dir = network.directory / "node"
+        self._announcement = -1
+        """The pipe on which the node says its port."""
 
     def start(self, *options: str, **environment: str) -> None:
         """Returns once it answers. Fails the test when it ends instead."""
@@ -30,7 +32,12 @@ class LoneNode(Network):
 
     def try_to_start(self, *options: str, **environment: str) -> bool:
         """Whether it answers; False when it ended, with an exit status and a log that say why."""
-        reader, writer = os.pipe()
+        self.start_silently(*options, **environment)
+        return self.read_port()
+
+    def start_silently(self, *options: str, **environment: str) -> None:
+        """Does not wait for anything."""
+        self._announcement, writer = os.pipe()
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -40,7 +47,11 @@ class LoneNode(Network):
                 cwd=ROOT, env={**os.environ, **environment}, pass_fds=(writer,), stdout=log, stderr=log,
             )  # fmt: skip
         os.close(writer)
-        with os.fdopen(reader) as pipe:
+
+    def read_port(self) -> bool:
+        """Waits until it answers; False when it ended instead."""
+        assert self.process is not None
+        with os.fdopen(self._announcement) as pipe:
             line = pipe.readline()
         if not line:
             self.process.wait(40)
