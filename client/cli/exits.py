@@ -5,7 +5,7 @@
 | 0 | done; for `verify` and `audit`: all of it holds |
 | 1 | no: refused, a check failed, a disagreement was found, something is not what it should be |
 | 2 | not yet: not committed, not final, not claimable; asking later may help |
-| 3 | an outside fault: nobody answered, or an outcome is not known; trying again is safe |
+| 3 | an outside fault: no answer, none that makes sense, or an outcome that is not known; trying again is safe |
 | 64 | the command was not used as it should be |
 | 130 | interrupted |
 """
@@ -20,7 +20,7 @@ from rich.markup import escape
 
 from chain import wire
 from chain.errors import Refusal
-from client.errors import ClientError, OutcomeUnknown, RpcError, Unreachable
+from client.errors import BadReply, ClientError, OutcomeUnknown, RpcError, Unreachable
 from client.ethereum import NotClaimable, NotMined
 
 
@@ -56,7 +56,7 @@ def choose_exit(error: BaseException) -> Exit:
         return Exit.NOT_YET
     if isinstance(error, NotClaimable):
         return Exit.NOT_YET if error.is_early else Exit.NO
-    if isinstance(error, Unreachable | OutcomeUnknown | NotMined):
+    if isinstance(error, Unreachable | BadReply | RpcError | OutcomeUnknown | NotMined):
         return Exit.FAULT
     return Exit.NO
 

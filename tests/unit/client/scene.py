@@ -350,8 +350,9 @@ class ProvenContract(Contract):
         )
         artifact = load_artifact("Settlement")
         self.storage = HexaryTrie({})
-        head = self.commitments[-1][0].epoch | self.commitments[-1][2] << 48 | final_epoch << 96
-        self._set_slot(artifact.get_slot("_head"), head)
+        last, _, included_at = self.commitments[-1]
+        head = {"epoch": last.epoch, "includedAt": included_at, "finalEpoch": final_epoch}
+        self._set_slot(artifact.get_slot("_head"), pack_struct(artifact.storage_layout, "_head", head))
         for commitment, _, _ in self.commitments:
             key = commitment.epoch.to_bytes(32, "big") + artifact.get_slot("commitmentHash").to_bytes(32, "big")
             slot = int.from_bytes(keccak(key), "big")
@@ -401,6 +402,13 @@ class ProvenContract(Contract):
 
 def encode_nodes(nodes: Sequence[Any]) -> list[str]:
     return [wire.encode_bytes(rlp.encode(node)) for node in nodes]
+
+
+def pack_struct(layout: dict[str, Any], label: str, values: dict[str, int]) -> int:
+    """A struct of one slot, packed as the compiler says; members that are not given are zero."""
+    kind = next(variable["type"] for variable in layout["storage"] if variable["label"] == label)
+    offsets = {member["label"]: member["offset"] for member in layout["types"][kind]["members"]}
+    return sum(value << 8 * offsets[name] for name, value in values.items())
 
 
 def deploy_code(values: dict[str, bytes]) -> bytes:

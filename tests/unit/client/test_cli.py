@@ -13,9 +13,21 @@ from client.cli import options, run
 from client.cli.exits import BadUsage
 from client.ledgers import LedgerBook
 from client.protocol import Asset
-from client.receipts import ReceiptStore
+from client.receipts import PendingPayment, ReceiptStore
 from tests.unit.client.ledger_server import LedgerServer
-from tests.unit.client.scene import ALICE, ALICE_KEY, BOB, DOMAIN, OPERATOR, SETTLEMENT, TOKEN, Contract, Scene
+from tests.unit.client.scene import (
+    ALICE,
+    ALICE_KEY,
+    BOB,
+    DOMAIN,
+    OPERATOR,
+    SETTLEMENT,
+    TOKEN,
+    Contract,
+    Scene,
+    make_payment,
+    sign,
+)
 from tests.unit.client.servers import answer_json_rpc, serve
 
 ETH = Asset(bytes(20), "ETH", 18, True)
@@ -263,6 +275,21 @@ class TestReceipts:
         name = wire.encode_bytes(network.last.id)
         assert run(["receipt", name, "--wait", "committed", "--timeout", "0"]) == 2
         assert "accepted" in capsys.readouterr().err
+
+    def test_a_payment_whose_outcome_is_not_known_is_settled_by_sending_it_again(
+        self, network: Scene, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        signed = sign(make_payment(BOB, 7, 5), ALICE_KEY)
+        store, now_ms = ReceiptStore(DOMAIN.chain_id), network.replay.state.timestamp
+        store.save_pending(PendingPayment(signed.id, signed.payment, signed.signature, now_ms))
+        name = wire.encode_bytes(signed.id)
+        assert run(["receipt", name]) == 3
+        assert "--resend" in capsys.readouterr().err
+        code, form = run_json(capsys, "receipt", name, "--resend")
+        assert (code, form["id"]) == (0, name)
+        assert list(store.get_pending_ids()) == []
+        assert run(["receipt", name, "--resend"]) == 0
+        assert network.replay.state.get_balance(TOKEN, BOB) == 101 + 7
 
     def test_an_unknown_payment_ends_with_1(self, network: Scene, capsys: pytest.CaptureFixture[str]) -> None:
         assert run(["receipt", "0x" + "11" * 32]) == 1
