@@ -1,0 +1,104 @@
+"""Values in words: exact, and harmless whatever they hold."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chain.primitives import ETHER, MAX_U128
+from client.amounts import parse_amount
+from explorer.formatting import (
+    MAX_DECIMALS,
+    MAX_SYMBOL_LENGTH,
+    describe_token,
+    format_age,
+    format_amount,
+    format_machine_time,
+    format_time,
+)
+from node.ledger_info import AssetInfo
+
+ADDRESS = bytes.fromhex("f39fd6e51aad88f6f4ce6ab8827279cfffb92266")
+
+
+@pytest.mark.parametrize(
+    ("base_units", "decimals", "text"),
+    [
+        (0, 18, "0"),
+        (1, 18, "0.000000000000000001"),
+        (10**18, 18, "1"),
+        (15 * 10**17, 18, "1.5"),
+        (1_234_567_890, 2, "12,345,678.9"),
+        (999, 0, "999"),
+        (1000, 0, "1,000"),
+        # 2^53 + 1, the first integer that a float cannot hold
+        (9_007_199_254_740_993, 0, "9,007,199,254,740,993"),
+        (9_007_199_254_740_993, 6, "9,007,199,254.740993"),
+        (MAX_U128, 18, "340,282,366,920,938,463,463.374607431768211455"),
+        (1, MAX_DECIMALS, "0." + "0" * 76 + "1"),
+    ],
+)
+def test_amounts_are_exact(base_units: int, decimals: int, text: str) -> None:
+    assert format_amount(base_units, describe_token(ADDRESS, AssetInfo("T", decimals))) == text
+
+
+@given(st.integers(0, MAX_U128), st.integers(0, 38))
+def test_an_amount_is_read_back_as_what_it_was(base_units: int, decimals: int) -> None:
+    text = format_amount(base_units, describe_token(ADDRESS, AssetInfo("T", decimals)))
+    assert parse_amount(text.replace(",", ""), decimals) == base_units
+
+
+@pytest.mark.parametrize("decimals", [None, MAX_DECIMALS + 1, 255, -1])
+def test_without_decimals_that_make_sense_amounts_are_base_units(decimals: int | None) -> None:
+    token = describe_token(ADDRESS, AssetInfo("T", decimals))
+    assert not token.is_known
+    assert format_amount(1500, token) == "1,500"
+
+
+@pytest.mark.parametrize(
+    ("symbol", "shown"),
+    [
+        ("ETH", "ETH"),
+        ("USD₮", "USD₮"),
+        (None, "0xf39Fd6…"),
+        ("", "0xf39Fd6…"),
+        ("   ", "0xf39Fd6…"),
+        ("\u202eKOT", "KOT"),  # right-to-left override
+        ("T\u200bO\u2066K\x00", "TOK"),  # zero width, isolate, control
+        ("\ud800K", "K"),  # a lone surrogate, which has no UTF-8
+        ("ABCDEFGHIJKL", "ABCDEFGHIJKL"),
+        ("ABCDEFGHIJKLM", "ABCDEFGHIJK…"),
+    ],
+)
+def test_a_symbol_is_short_and_visible(symbol: str | None, shown: str) -> None:
+    assert describe_token(ADDRESS, AssetInfo(symbol, 18)).symbol == shown
+
+
+@given(st.text(max_size=40))
+def test_any_symbol_can_be_shown(symbol: str) -> None:
+    shown = describe_token(ETHER, AssetInfo(symbol, 18)).symbol
+    assert 0 < len(shown) <= MAX_SYMBOL_LENGTH
+    shown.encode()
+
+
+@pytest.mark.parametrize(
+    ("milliseconds_ago", "text"),
+    [
+        (0, "now"), (999, "now"), (1000, "1 s ago"), (59_999, "59 s ago"), (60_000, "1 min ago"),
+        (3_599_999, "59 min ago"), (3_600_000, "1 h ago"), (86_399_999, "23 h ago"), (86_400_000, "1 d ago"),
+        (-999, "now"), (-1000, "in 1 s"), (-3_600_000, "in 1 h"),
+    ],
+)  # fmt: skip
+def test_an_age_is_rounded_down(milliseconds_ago: int, text: str) -> None:
+    now = 1_700_000_000_000
+    assert format_age(now - milliseconds_ago, now) == text
+
+
+def test_times_are_said_to_the_millisecond() -> None:
+    assert format_time(1_700_000_000_007) == "2023-11-14 22:13:20.007 UTC"
+    assert format_machine_time(1_700_000_000_007) == "2023-11-14T22:13:20.007Z"
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_any_time_can_be_said(time_ms: int) -> None:
+    assert format_time(time_ms)
+    assert format_machine_time(time_ms) == "" or time_ms < 253_402_300_800_000
