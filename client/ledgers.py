@@ -71,6 +71,12 @@ class LedgerBook:
             raise WrongLedger(f"{path} holds the pin of ledger {ledger.domain.chain_id}")
         return ledger
 
+    def get_all(self) -> list[Ledger]:
+        """Raises as `find`."""
+        paths = sorted(self.directory.glob("*.json")) if self.directory.is_dir() else []
+        found = [self.find(int(path.stem)) for path in paths if path.stem.isascii() and path.stem.isdecimal()]
+        return [ledger for ledger in found if ledger is not None]
+
     def pin(self, ledger: Ledger) -> Path:
         path = self._get_path(ledger.domain.chain_id)
         write_durably(path, json.dumps(_encode(ledger), indent=2).encode() + b"\n")

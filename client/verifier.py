@@ -72,6 +72,8 @@ class Report(msgspec.Struct, frozen=True):
     """Whether the one who asked named that contract; else the receipt did, and it is theirs to recognise."""
     operator: Address | None
     epoch: int | None
+    cut_at: int | None
+    """Milliseconds: when the receipt's epoch was cut. A fact only if the verdict is committed or final."""
     l1_block: L1Block | None
     """As of which the contract was read."""
 
@@ -218,6 +220,7 @@ class _Checks:
             is_pinned=is_pinned,
             operator=facts.operator if facts else None,
             epoch=inclusion.commitment.epoch if inclusion else None,
+            cut_at=inclusion.commitment.cut_at if inclusion else None,
             l1_block=facts.l1_block if facts else None,
         )
 

@@ -13,6 +13,7 @@ from chain.primitives import Address
 from client.cli import options, output
 from client.cli.exits import BadUsage, Ended, Exit
 from client.errors import WrongLedger
+from client.ledgers import LedgerBook
 from client.node import Node
 from client.settlement import Ethereum, SettlementReader
 from client.verifier import Outcome, Report, Verdict, verify_receipt
@@ -62,6 +63,7 @@ def verify(
         )
     finally:
         ethereum.close()
+    _note_cut(report)
     if is_json:
         output.print_json(_describe_report(report))
     else:
@@ -106,6 +108,16 @@ def _read_json(file: str) -> Any:
         return msgspec.json.decode(data)
     except msgspec.DecodeError as error:
         raise BadUsage(f"{file}: not JSON: {error}") from error
+
+
+def _note_cut(report: Report) -> None:
+    """A cut seen on Ethereum bounds from below what the ledger may date its later receipts, if that ledger is known."""
+    if report.verdict not in (Verdict.COMMITTED, Verdict.FINAL) or report.cut_at is None:
+        return
+    book = LedgerBook()
+    for ledger in book.get_all():
+        if (ledger.settlement, ledger.operator) == (report.settlement, report.operator):
+            book.note_mined(ledger, report.cut_at)
 
 
 def _show_report(report: Report) -> None:

@@ -20,6 +20,7 @@ from tests.unit.client.scene import (
     ALICE_KEY,
     BOB,
     DOMAIN,
+    LEDGER,
     OPERATOR,
     SETTLEMENT,
     TOKEN,
@@ -312,6 +313,15 @@ class TestChecking:
         assert wire.encode_address(SETTLEMENT) in out
         answered, report = run_json(capsys, "verify", "r.json", "--settlement", wire.encode_address(SETTLEMENT))
         assert (answered, report["verdict"], report["pinned"]) == (code, verdict, True)
+
+    def test_a_cut_seen_on_ethereum_is_remembered_for_the_receipts_to_come(self, network: Scene) -> None:
+        book = LedgerBook()
+        book.pin(LEDGER)
+        self.write(network, network.get_receipt(network.first))
+        assert run(["verify", "r.json"]) == 0
+        pinned = book.find(DOMAIN.chain_id)
+        assert pinned is not None
+        assert pinned.last_cut_at == network.sealed[0][0].cut_at
 
     def test_an_altered_one_ends_with_1_and_says_where(
         self, network: Scene, capsys: pytest.CaptureFixture[str]
