@@ -134,8 +134,12 @@ def get_errors() -> dict[bytes, tuple[str, tuple[str, ...]]]:
     return errors
 
 
-def decode_refusal(failure: TransactionFailed) -> Refused:
-    data = ast.literal_eval(str(failure).removeprefix("execution reverted: "))
+def decode_refusal(failure: TransactionFailed) -> Exception:
+    """Refused for a revert; the failure itself for anything else, such as running out of gas."""
+    text = str(failure).removeprefix("execution reverted: ")
+    if not text.startswith(("b'", 'b"')):
+        return failure
+    data = ast.literal_eval(text)
     if not data:
         return Refused("", ())
     name, types = get_errors()[data[:4]]

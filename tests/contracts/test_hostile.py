@@ -238,12 +238,12 @@ def test_a_receiver_cannot_claim_twice_or_move_other_money(hostile: Hostile, ass
 def test_one_transaction_may_claim_many(hostile: Hostile) -> None:
     """The lock is open again after each call, also within one transaction."""
     receiver = hostile.receiver.address
-    hostile.withdraw(ETHER, [hostile.user] * 5)
-    claims = [plain(hostile.ledger.claim_for(1, ETHER, index)) for index in (*range(5), 0)]
+    hostile.withdraw(ETHER, [hostile.user] * 3)
+    claims = [plain(hostile.ledger.claim_for(1, ETHER, index)) for index in (0, 1, 2, 0)]
     hostile.plan(*[("claimWithdrawal", list(claim)) for claim in claims])
     hostile.evm.send(hostile.receiver.functions.onTransfer())
-    assert hostile.get_results() == [""] * 5 + ["AlreadyClaimed"]
-    assert hostile.ledger.functions.held(ETHER).call() == 10_000 - 500
+    assert hostile.get_results() == [""] * 3 + ["AlreadyClaimed"]
+    assert hostile.ledger.functions.held(ETHER).call() == 10_000 - 300
     assert hostile.evm.web3.eth.get_balance(receiver) == 0
 
 
