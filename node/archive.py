@@ -140,13 +140,6 @@ class Archive:
         """The receipt of a payment that has just become durable, as JSON."""
         return encode_fresh_receipt(placed, verified, self.get_block(placed.block), self._domain_json)
 
-    async def find_receipt(self, payment_id: Hash) -> bytes | None:
-        """The receipt of a payment from some time ago, as JSON; None if there is no such payment."""
-        try:
-            return msgspec.json.encode(await self.get_receipt(payment_id))
-        except NotFound:
-            return None
-
     async def get_receipt(self, payment_id: Hash) -> dict[str, Any]:
         """Raises `NotFound`."""
         block, index = await self._locate(payment_id)
@@ -411,7 +404,9 @@ class Archive:
 
 def encode_fresh_receipt(placed: Placed, verified: Verified, view: BlockView, domain_json: Any) -> bytes:
     """The receipt of a payment that is durable and not committed yet, as JSON."""
-    signed = verified.signed
+    # Of two valid signatures over one payment, the first one is in the ledger: everybody gets the same receipt.
+    signed = view.records[placed.index]
+    assert isinstance(signed, SignedPayment)
     return msgspec.json.encode(
         wire.encode_receipt(
             signed.id,

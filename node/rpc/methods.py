@@ -11,7 +11,7 @@ import msgspec
 from chain import wire
 from chain.block import BLOCK_TYPE
 from chain.commitment import ASSET_COMMITMENT_TYPE, COMMITMENT_TYPE
-from chain.errors import MalformedRequest, UnknownAsset
+from chain.errors import MalformedRequest, NotFound, UnknownAsset
 from chain.payment import Output, Payment, check_structure
 from chain.primitives import MAX_U64, MAX_U256, ZERO_HASH
 from node import __version__
@@ -19,7 +19,7 @@ from node.archive import Archive
 from node.index import PaymentFilter
 from node.ledger_info import LedgerInfo
 from node.refusals import Overloaded
-from node.sequencer import Declined, Sequencer
+from node.sequencer import Declined, Outcome, Sequencer
 from node.verification import Refused, Verified, VerifierPool
 from node.workers.verifier import encode_refusal
 
@@ -53,19 +53,23 @@ class Methods:
         verdicts = await self._verifiers.verify([_to_list(params) for params in submissions])
         verified = [verdict for verdict in verdicts if isinstance(verdict, Verified)]
         outcomes = iter(await self.sequencer.submit(verified) if verified else [])
-        answers: list[PaymentAnswer] = []
-        for verdict in verdicts:
-            if isinstance(verdict, Refused):
-                answers.append(verdict)
-                continue
-            outcome = next(outcomes)
-            if not isinstance(outcome, Declined):
-                answers.append(self.archive.encode_receipt(outcome, verdict))
-            elif outcome.is_nonce_used and (known := await self.archive.find_receipt(verdict.signed.id)):
-                answers.append(known)
-            else:
-                answers.append(Refused(*encode_refusal(outcome.refusal)))
-        return answers
+        return [
+            verdict if isinstance(verdict, Refused) else await self._answer_payment(verdict, next(outcomes))
+            for verdict in verdicts
+        ]
+
+    async def _answer_payment(self, verified: Verified, outcome: Outcome) -> PaymentAnswer:
+        if not isinstance(outcome, Declined):
+            return self.archive.encode_receipt(outcome, verified)
+        refusal = outcome.refusal
+        if outcome.is_nonce_used:
+            try:
+                return msgspec.json.encode(await self.archive.get_receipt(verified.signed.id))
+            except NotFound:
+                pass  # another payment used the nonce
+            except Overloaded as overloaded:
+                refusal = overloaded  # it cannot be said yet whether this payment is what used the nonce
+        return Refused(*encode_refusal(refusal))
 
 
 Method: TypeAlias = Callable[[Methods, bytes], Awaitable[Any]]
