@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from eth_tester.exceptions import TransactionFailed
 from eth_utils import keccak
 
 from contracts import load_artifact
 from tests.contracts import reference
-from tests.contracts.evm import Evm, Refused, get_events, plain, refused
+from tests.contracts.evm import GAS_LIMIT, Evm, Refused, get_events, plain, refused
 from tests.contracts.ledger import (
     COLD_KEY,
     HOUR,
@@ -227,6 +228,68 @@ def test_a_fork_of_the_chain_cannot_be_mixed_in(running: Ledger) -> None:
         check(running, follower, previous=second)
 
 
+def test_a_reorg_that_takes_a_deposit_away_takes_the_commitment_with_it(running: Ledger) -> None:
+    tester = running.evm.tester
+    before = tester.take_snapshot()
+    running.deposit(55)
+    running.wait()
+    commitment = running.draft()
+    check(running, commitment)
+
+    tester.revert_to_snapshot(before)
+    running.wait(2 * HOUR)
+    token = running.token.address
+    with refused("DepositCountMismatch", token, 2, 3, 4):
+        check(running, commitment)
+    running.deposit(54)
+    with refused("NotConserved", token, commitment.assets[1].total - 1, commitment.assets[1].total):
+        check(running, commitment)
+
+    tester.revert_to_snapshot(before)
+    running.wait(2 * HOUR)
+    running.deposit(55)
+    check(running, commitment)
+
+
+def test_a_reorg_that_takes_the_last_commitment_away_keeps_out_its_successor(running: Ledger) -> None:
+    tester = running.evm.tester
+    before = tester.take_snapshot()
+    kept = running.draft()
+    running.commit(kept)
+    running.wait()
+    successor = running.draft()
+    last = running.last
+
+    tester.revert_to_snapshot(before)
+    running.wait(2 * HOUR)
+    running.included.pop()
+    with refused("EpochMismatch", 3, 4):
+        check(running, successor, previous=last)
+    running.commit(kept)
+    running.wait()
+    check(running, successor)
+
+
+def test_messages_have_one_encoding(running: Ledger) -> None:
+    """Bits that the type of a field has no room for are refused; what trails after a message is not part of it."""
+    transaction = {"from": running.users[0], "to": running.settlement.address, "gas": GAS_LIMIT}
+    call = running.evm.web3.eth.call
+    commitment = running.draft()
+    signature = sign(running.domain.commitment_digest(commitment))
+    arguments = [plain(running.last), plain(commitment), signature]
+    data = bytes.fromhex(running.settlement.encode_abi("commit", arguments).removeprefix("0x"))
+    call({**transaction, "data": data})
+    call({**transaction, "data": data + b"trailing"})
+
+    start = 4 + int.from_bytes(data[36:68], "big")
+    lines = start + 9 * 32
+    narrow_words = {"epoch": start, "cutAt": start + 4 * 32, "asset": lines, "total": lines + 2 * 32}
+    for offset in narrow_words.values():
+        assert data[offset] == 0
+        with pytest.raises(TransactionFailed):
+            call({**transaction, "data": data[:offset] + b"\x01" + data[offset + 1 :]})
+
+
 # ---- signature -------------------------------------------------------------------------------------------------------
 
 
@@ -274,7 +337,8 @@ def test_a_signature_for_something_else_is_none(running: Ledger) -> None:
         running.domain._replace(chain_id=running.evm.web3.eth.chain_id).commitment_digest(commitment),
         running.domain._replace(settlement=running.token.address).commitment_digest(commitment),
         running.domain.commitment_digest(commitment._replace(extra_root=keccak(b"x"))),
-        running.domain.digest(reference.BLOCK_TYPES, dict.fromkeys(BLOCK_FIELDS, 1) | BLOCK_HASHES),
+        running.domain.digest(reference.BLOCK_TYPES, BLOCK),
+        running.domain.digest(reference.PAYMENT_TYPES, PAYMENT),
         running.included[-1].digest,
     ]
     for digest in digests:
@@ -283,8 +347,17 @@ def test_a_signature_for_something_else_is_none(running: Ledger) -> None:
         assert caught.value.values != (OPERATOR.address.lower(),)
 
 
-BLOCK_FIELDS = [field["name"] for field in reference.BLOCK_TYPES["Block"]]
-BLOCK_HASHES = {"previous": ZERO_HASH, "recordsRoot": ZERO_HASH}
+BLOCK = {"number": 3, "previous": ZERO_HASH, "timestamp": 1, "recordsRoot": ZERO_HASH, "recordCount": 0}
+PAYMENT = {
+    "asset": ETHER,
+    "from": OPERATOR.address,
+    "nonce": 3,
+    "validUntil": 0,
+    "kind": "transfer",
+    "reference": ZERO_HASH,
+    "memo": "",
+    "outputs": [{"to": STRANGER.address, "amount": 1}],
+}
 
 
 def test_every_signed_field_is_bound(running: Ledger) -> None:
