@@ -32,6 +32,9 @@ class WorkerProcess:
         return cls(role, process, reader, writer)
 
     def send(self, message: Any) -> None:
+        """Raises `ChannelClosed` when it is known that the worker has ended."""
+        if self._writer.is_closing():
+            raise ChannelClosed(f"the {self.role} has ended")
         self._writer.write(encode_frame(message))
 
     async def drain(self) -> None:

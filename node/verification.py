@@ -9,7 +9,9 @@ import msgspec
 
 from chain.params import Domain
 from chain.payment import SignedPayment, decode_signed_payment
+from node.framing import ChannelClosed
 from node.process import WorkerProcess
+from node.refusals import Halted
 
 _CHUNK_SIZE: Final = 64
 """Submissions in one message: few enough to spread a batch over all verifiers, many enough to pay for the trip."""
@@ -54,6 +56,7 @@ class VerifierPool:
         self._waiting: deque[_Job] = deque()
         self._in_flight: list[deque[list[_Job]]] = [deque() for _ in workers]
         self._count = 0
+        self._has_ended = False
 
     @classmethod
     async def start(cls, count: int, domain: Domain) -> "VerifierPool":
@@ -68,7 +71,10 @@ class VerifierPool:
         return self._count
 
     async def verify(self, submissions: Sequence[bytes]) -> list[Verdict]:
-        """One verdict for each, in order. Each is the JSON text of `[payment, signature]`."""
+        """One verdict for each, in order. Each is the JSON text of `[payment, signature]`.
+
+        Raises `Halted` when a verifier has ended, and the node with it.
+        """
         if any(len(submission) > MAX_SUBMISSION_SIZE for submission in submissions):
             return await self._verify_all_but_oversized(submissions)
         loop = asyncio.get_running_loop()
@@ -79,18 +85,21 @@ class VerifierPool:
             self._waiting.append((chunk, future))
             self._count += len(chunk)
             jobs.append(future)
-        self._dispatch()
-        verdicts: list[Verdict] = []
-        for job in jobs:
-            verdicts += await job
-        return verdicts
+        if self._has_ended:
+            self._end()
+        else:
+            self._dispatch()
+        return [verdict for verdicts in await asyncio.gather(*jobs) for verdict in verdicts]
 
     async def run(self) -> None:
         """Receives verdicts until cancelled. Raises a group with `ChannelClosed` when a verifier ends: the node cannot
         go on."""
-        async with asyncio.TaskGroup() as group:
-            for number in range(len(self._workers)):
-                group.create_task(self._receive(number))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(len(self._workers)):
+                    group.create_task(self._receive(number))
+        finally:
+            self._end()
 
     async def stop(self) -> None:
         await asyncio.gather(*[worker.stop() for worker in self._workers])
@@ -103,6 +112,20 @@ class VerifierPool:
         ]
 
     def _dispatch(self) -> None:
+        try:
+            self._send_waiting()
+        except ChannelClosed:
+            self._end()  # `run` hears of it, too, and says so
+
+    def _end(self) -> None:
+        """Leaves nobody waiting: no verdicts come any more."""
+        for job in [*self._waiting, *[job for jobs in self._in_flight for sent in jobs for job in sent]]:
+            if not job[1].done():
+                job[1].set_exception(Halted("a verifier has ended"))
+        self._waiting.clear()
+        self._has_ended = True
+
+    def _send_waiting(self) -> None:
         while self._waiting:
             number = min(range(len(self._workers)), key=lambda candidate: len(self._in_flight[candidate]))
             if len(self._in_flight[number]) >= _MAX_IN_FLIGHT:

@@ -12,6 +12,7 @@ from chain import wire
 from chain.block import Block, Header, decode_block, encode_block
 from chain.primitives import MAX_MEMO_SIZE
 from node.framing import MAX_FRAME_SIZE, ChannelClosed, encode_frame
+from node.refusals import Halted
 from node.verification import MAX_SUBMISSION_SIZE, Refused, VerifierPool
 from node.workers.verifier import verify_submission
 from tests.unit.chain.actors import BOB, BOB_KEY, CAROL, DOMAIN, PARAMETERS, make_payment, sign
@@ -304,3 +305,31 @@ def test_a_refusal_carries_its_values_in_the_forms_of_the_interface() -> None:
         {"amount": hex(2**128), "limit": hex(2**128 - 1)},
     )
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(verify_submission(params, DOMAIN)))[0] == "amount_too_large"
+
+
+async def test_nobody_is_left_waiting_when_a_verifier_ends() -> None:
+    worker = FakeWorker()
+    pool = VerifierPool([worker])  # type: ignore[list-item]
+    running = asyncio.create_task(pool.run())
+    asking = asyncio.create_task(pool.verify([b"[%d]" % number for number in range(500)]))  # in flight, and waiting
+    await settle()
+    worker.end()
+    with pytest.raises(ExceptionGroup):
+        await soon(running)
+    with pytest.raises(Halted):
+        await soon(asking)
+    with pytest.raises(Halted):
+        await soon(pool.verify([b"[1]"]))
+
+
+async def test_a_verifier_that_is_known_to_have_ended_is_not_asked() -> None:
+    worker = FakeWorker()
+    worker.send = refuse_to_send  # type: ignore[method-assign]
+    pool = VerifierPool([worker])  # type: ignore[list-item]
+    with pytest.raises(Halted):
+        await soon(pool.verify([b"[1]"] * 200))
+
+
+def refuse_to_send(message: list[bytes]) -> None:
+    del message
+    raise ChannelClosed("the verifier has ended")
