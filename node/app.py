@@ -39,7 +39,7 @@ from node.epochs import EpochKeeper, Timing
 from node.ethereum.committer import Committer
 from node.ethereum.decision import CommitterSettings
 from node.ethereum.endpoint import Endpoint
-from node.ethereum.faults import EthereumFault
+from node.ethereum.faults import EthereumFault, WrongDeployment
 from node.ethereum.gateway import Gateway
 from node.ethereum.l1 import Deployment
 from node.ethereum.store import EthereumStore
@@ -424,18 +424,29 @@ class Node:
             await self._indexer.progress.reach(height + 1)
 
     async def _confirm_deployment(self) -> None:
-        """What is on disk about the contract is held against Ethereum as soon as that answers."""
+        """What is on disk about the contract is held against Ethereum as soon as that answers.
+
+        Raises `WrongDeployment` as long as it has never been confirmed in this life: somebody has just configured it,
+        and is there to hear it. Later it is the endpoint that went astray: watcher and committer stand still and say
+        so, payments go on.
+        """
         parameters = self._deployment.parameters
+        is_confirmed = False
         while True:
             try:
                 await self._gateway.check_deployment(
                     parameters.deployed_at, parameters.native_asset, self._deployment.operator
                 )
+                is_confirmed = True
                 for asset in self._info.assets:
                     if asset != ETHER and self._info.assets[asset].decimals is None:
                         self._info.take_asset(asset, AssetInfo(*await self._gateway.get_token(asset)))
             except EthereumFault:
-                _log.warning("Ethereum is out of reach: the deployment is not confirmed yet")
+                if not is_confirmed:
+                    _log.warning("Ethereum is out of reach: the deployment is not confirmed yet")
+            except WrongDeployment:
+                if not is_confirmed:
+                    raise
             await asyncio.sleep(self._config.ethereum.poll_seconds)
 
     async def _guard_journal(self) -> None:
