@@ -223,7 +223,7 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
         _checkBlockRange(previous, next);
         uint256 previousCutAt = head_.epoch == 0 ? 1000 * uint256(deployedAt) : previous.cutAt;
         _checkCut(previousCutAt, next.cutAt);
-        _checkAssets(head_.assetCount, previousCutAt, previous.assets, next);
+        _checkAssets(head_.assetCount, previousCutAt, previous.assets, next.assets);
 
         _head.epoch = head_.epoch + 1;
         _head.includedAt = uint48(block.timestamp);
@@ -288,17 +288,16 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
         uint256 listed,
         uint256 previousCutAt,
         AssetCommitment[] memory previous,
-        Commitment memory next
+        AssetCommitment[] memory next
     ) private view {
-        AssetCommitment[] memory lines = next.assets;
         uint256 least = previous.length;
         // Assets come into force in the order of listing, so the first that is missing is the oldest.
         while (least < listed && 1000 * uint256(_assetStates[_assets[least]].listedAt) < previousCutAt) ++least;
-        if (lines.length < least || lines.length > listed) revert AssetCountMismatch(least, listed, lines.length);
+        if (next.length < least || next.length > listed) revert AssetCountMismatch(least, listed, next.length);
 
         AssetCommitment memory none;
-        for (uint256 i = 0; i < lines.length; ++i) {
-            _checkAsset(i, previousCutAt, next.cutAt, i < previous.length ? previous[i] : none, lines[i]);
+        for (uint256 i = 0; i < next.length; ++i) {
+            _checkAsset(i, previousCutAt, i < previous.length ? previous[i] : none, next[i]);
         }
     }
 
@@ -307,14 +306,13 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
     function _checkAsset(
         uint256 index,
         uint256 previousCutAt,
-        uint64 cutAt,
         AssetCommitment memory previous,
         AssetCommitment memory next
     ) private view {
         address asset = next.asset;
         AssetState storage state = _assetStates[asset];
         if (state.position != index + 1) revert AssetMismatch(index, asset);
-        if (1000 * uint256(state.listedAt) > cutAt) revert AssetNotInForce(asset, state.listedAt);
+        if (block.timestamp < state.listedAt) revert AssetNotInForce(asset, state.listedAt);
         if (next.accountCount < previous.accountCount) {
             revert AccountCountFell(asset, previous.accountCount, next.accountCount);
         }

@@ -510,14 +510,16 @@ def test_a_new_asset_may_wait_until_a_cut_after_its_listing(running: Ledger, evm
 
 
 def test_an_asset_is_not_committed_before_it_is_in_force(running: Ledger, evm: Evm) -> None:
+    """By the clock of Ethereum: an operator's that is behind must not make a commitment that is never accepted."""
     token = evm.deploy("TestToken").address
     evm.send(running.functions.listAsset(token), running.listing_key)
     listed_at = evm.now + LISTING_DELAY
-    lines = (*running.draft().assets, Line(token))
-    evm.travel(listed_at)
+    commitment = running.draft(assets=(*running.draft().assets, Line(token)))
+    evm.travel(listed_at - 1)
     with refused("AssetNotInForce", token, listed_at):
-        check(running, running.draft(assets=lines, cut_at=1000 * listed_at - 1))
-    check(running, running.draft(assets=lines, cut_at=1000 * listed_at))
+        check(running, commitment)
+    evm.travel(listed_at)
+    check(running, commitment)
 
 
 Liar = Callable[[Line, Line], tuple[dict[str, int], tuple[Any, ...]]]
