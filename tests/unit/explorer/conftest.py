@@ -55,10 +55,22 @@ class World:
     def send(self, ledger: RandomLedger, epoch: int, state: EpochState) -> EpochStatus:
         """Makes the committer say that `epoch`, which is sealed, is that far."""
         commitment = ledger.sealed[epoch][0].commitment
-        attempt = Attempt(
-            epoch=epoch, number=2, hash=epoch.to_bytes(32), nonce=epoch, gas_limit=200_000, fees=Fees(100, 1), raw=b"",
-            sent_at=commitment.cut_at, l1_block=1000 + epoch,
-        )  # fmt: skip
+        attempts = tuple(
+            [
+                Attempt(
+                    epoch=epoch,
+                    number=number,
+                    hash=(epoch + 1000 * (2 - number)).to_bytes(32),
+                    nonce=epoch,
+                    gas_limit=200_000,
+                    fees=Fees(100 * number, 1),
+                    raw=b"",
+                    sent_at=commitment.cut_at,
+                    l1_block=1000 + epoch,
+                )
+                for number in (1, 2)
+            ]
+        )
         is_sent, is_mined = state != EpochState.SEALED, state in (EpochState.MINED, EpochState.FINAL)
         inclusion = Inclusion(
             epoch=epoch, digest=bytes(32), included_at=commitment.cut_at // 1000, l1_transaction=epoch.to_bytes(32),
@@ -69,7 +81,7 @@ class World:
             state=state,
             digest=hash_commitment(commitment, ledger.parameters.domain),
             sealed_at=commitment.cut_at,
-            attempts=(attempt,) if is_sent else (),
+            attempts=attempts if is_sent else (),
             inclusion=inclusion if is_mined else None,
             confirmations=1 if is_mined else 0,
             final_at=None,

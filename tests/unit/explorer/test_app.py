@@ -135,14 +135,18 @@ async def test_more_readers_than_can_wait_are_sent_away(world: World) -> None:
         slow, lambda epoch: None, lambda: 0, world.info, lambda: (True, world.health), lambda: b"", lambda: world.now
     )
     waiting = [asyncio.create_task(ask(explorer, "/")) for _ in range(64)]
-    for _ in range(1000):  # turns of the loop, until all of them wait
-        await asyncio.sleep(0)
-    refused = await ask(explorer, "/")
-    assert refused.status == 503
-    assert refused.headers["retry-after"] == "1"
-    assert (await ask(explorer, "/health/ready")).status == 200, "what machines ask does not wait for pages"
-    slow.gate.set()
-    assert {answer.status for answer in await asyncio.gather(*waiting)} == {200}
+    try:
+        for _ in range(1000):  # turns of the loop, until all of them wait
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            refused = await ask(explorer, "/")
+            assert refused.status == 503
+            assert refused.headers["retry-after"] == "1"
+            assert (await ask(explorer, "/health/ready")).status == 200, "what machines ask does not wait for pages"
+    finally:
+        slow.gate.set()
+        answers = await asyncio.gather(*waiting)
+    assert {answer.status for answer in answers} == {200}
     assert (await ask(explorer, "/")).status == 200
     explorer.close()
     slow.close()
