@@ -143,6 +143,8 @@ def test_another_chain_on_that_port_is_named_and_nothing_is_sent_to_it(
     """Another network's Ethereum answers under the same URL: same chain id, but no contract there."""
     if node.process is None or node.process.poll() is not None:
         node.start()
+    # A node whose Ethereum was never the right one ends: that is a configuration to be put right, not a fault.
+    node.wait_for_status(pay(node), "committed")
     assert ethereum.l1 is not None
     port = ethereum.l1.port
     mined = int(node.call("tally_getInfo")["lastCommitment"]["mined"], 16)
