@@ -17,6 +17,8 @@ _MOST_IN_BATCH = 25
 _PATIENCE_SECONDS = 60
 _AT_ONCE = 400
 _RETRY_SECONDS = 0.2
+_PAUSE_SECONDS = 0.02
+"""Between two requests: the processors are for the node."""
 
 
 class Load:
@@ -148,6 +150,7 @@ class _Payer:
             payments = [self._make_payment(self.nonce + number) for number in range(count)]
             self._send(payments)
             self.nonce += count
+            time.sleep(_PAUSE_SECONDS)
 
     def _make_payment(self, nonce: int) -> list[Any]:
         outputs = [
