@@ -14,6 +14,7 @@ from chain.evidence import AccountProof
 from chain.ledger import SealedEpoch
 from chain.merkle import EMPTY_SUM, SumNode, compute_depth, unpack_sum_node
 from chain.primitives import Address, Hash
+from node.refusals import Overloaded
 
 _SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = """
@@ -100,8 +101,11 @@ class ProofReader:
     def prove_account(self, asset: Address, owner: Address, epoch: int, account_count: int) -> AccountProof:
         """The account's leaf as of the end of `epoch`, in the tree of `account_count` accounts that it had then.
 
-        Raises `NotFound` when the account had no leaf by then.
+        Raises `Overloaded` while the epoch is not in (the file is being made again after it was lost), `NotFound` when
+        the account had no leaf by then.
         """
+        if (behind := epoch - _read_epoch(self._db)) > 0:
+            raise Overloaded(behind)
         row = self._db.execute(
             "SELECT asset, position FROM owners JOIN assets ON assets.id = owners.asset "
             "WHERE address = ? AND owner = ?",
