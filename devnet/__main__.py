@@ -7,6 +7,7 @@ from pathlib import Path
 from devnet.l1.process import L1DidNotStart
 from devnet.launch import run
 from devnet.settings import DEFAULT_L1_PORT, DEFAULT_PORT, DevnetOptions, DevnetProblem
+from node.ethereum.faults import EthereumFault, Reverted
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
     parser.add_argument("--demo", action="store_true")
     try:
         run(DevnetOptions(**vars(parser.parse_args())))
-    except (DevnetProblem, L1DidNotStart) as problem:
+    except (DevnetProblem, L1DidNotStart, EthereumFault, Reverted) as problem:
         sys.exit(str(problem))
 
 

@@ -1,7 +1,7 @@
 """`tally devnet`: a whole network on one machine. An Ethereum, the contract, a token, funded accounts, a node.
 
-The launcher starts the others as processes of their own and watches them: a node that dies is started again, and when
-the launcher itself is gone, all of them end.
+The launcher starts the others as processes of their own and watches them: a node that dies is started again, without
+the embedded Ethereum the network ends, and when the launcher itself is gone, all of them do.
 """
 
 import asyncio
@@ -31,6 +31,7 @@ from node.ethereum.gateway import decode_quantity
 _READY_SECONDS: Final = 180
 _STOP_SECONDS: Final = 20
 _RESTART_SECONDS: Final = 1.0
+_WATCH_SECONDS: Final = 0.5
 
 _log = structlog.get_logger(__name__)
 
@@ -38,7 +39,7 @@ _log = structlog.get_logger(__name__)
 def run(options: DevnetOptions, on_ready: Callable[[dict[str, Any]], None] | None = None) -> None:
     """Runs until SIGTERM or SIGINT. `on_ready` hears what is also written to the ready file.
 
-    Raises `DevnetProblem`, `L1DidNotStart`, OSError.
+    Raises `DevnetProblem`, `L1DidNotStart`, `EthereumFault` (a client that does not answer), `Reverted`, OSError.
     """
     options.data_dir.mkdir(parents=True, exist_ok=True)
     if options.ready_file is not None:
@@ -76,12 +77,21 @@ class _Devnet:
             loop.add_signal_handler(number, self._stopping.set)
         running = asyncio.ensure_future(self._run())
         stopping = asyncio.ensure_future(self._stopping.wait())
-        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if not running.done():
-            running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
+        ending = [running, stopping, asyncio.ensure_future(self._watch_ethereum())]
+        try:
+            done, _ = await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in ending:
+                task.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    async def _watch_ethereum(self) -> None:
+        """Raises `DevnetProblem` when the embedded one ends: it is not started again under a node that follows it."""
+        while self._l1_process is None or self._l1_process.poll() is None:  # noqa: ASYNC110 (no event says it)
+            await asyncio.sleep(_WATCH_SECONDS)
+        raise DevnetProblem(f"the embedded Ethereum ended: exit status {self._l1_process.returncode}")
 
     async def _run(self) -> None:
         directory = self._options.data_dir
@@ -164,18 +174,27 @@ class _Devnet:
 
     @contextlib.asynccontextmanager
     async def _supervise(self, config: Path) -> AsyncIterator["asyncio.Future[int]"]:
-        """Keeps a node running. Yields its port, once it has one."""
+        """Keeps a node running. Yields its port, once it has one. Raises `DevnetProblem` when it has none."""
         port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         parent_reader, parent_writer = os.pipe()
-        task = asyncio.ensure_future(self._keep_running(config, port, parent_reader))
+        keeping = asyncio.ensure_future(self._keep_running(config, port, parent_reader))
         body = asyncio.current_task()
         assert body is not None
-        task.add_done_callback(lambda _: body.cancel())
+
+        def interrupt(_: object) -> None:
+            body.cancel()
+
+        keeping.add_done_callback(interrupt)
         try:
             yield port
+        except asyncio.CancelledError:
+            if keeping.done():
+                keeping.result()  # raises what we were interrupted for
+            raise
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            keeping.remove_done_callback(interrupt)
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
             os.close(parent_reader)
             os.close(parent_writer)
 
