@@ -264,7 +264,8 @@ def decode_info(form: Any) -> NodeInfo:
 
 def decode_domain(form: Any) -> Domain:
     """An EIP-712 domain of ours. Raises `BadReply` for another name or version, and `MalformedRequest`."""
-    if (form.get("name"), form.get("version")) != (DOMAIN_NAME, DOMAIN_VERSION):
+    name, version = wire.get_field(form, "name", "domain"), wire.get_field(form, "version", "domain")
+    if (name, version) != (DOMAIN_NAME, DOMAIN_VERSION):
         raise BadReply(f"the domain is not {DOMAIN_NAME} {DOMAIN_VERSION}")
     return Domain(
         wire.decode_quantity(wire.get_field(form, "chainId", "domain"), "domain.chainId", MAX_U64),

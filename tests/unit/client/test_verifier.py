@@ -127,6 +127,15 @@ class TestWhichContract:
             verify(scene.get_receipt(scene.first), Failing(scene))
 
 
+def find_branches(form: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths of all objects and lists within a JSON document."""
+    if isinstance(form, dict | list):
+        if path:
+            yield path
+        for name, value in form.items() if isinstance(form, dict) else enumerate(form):
+            yield from find_branches(value, (*path, name))
+
+
 def find_leaves(form: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The paths of all values in a JSON document."""
     if isinstance(form, dict):
@@ -157,6 +166,7 @@ def change(value: str) -> str:
 
 
 PATHS = sorted(find_leaves(Scene().get_receipt(Scene().first)), key=str)
+BRANCHES = sorted(find_branches(Scene().get_receipt(Scene().first)), key=str)
 
 
 class TestTampering:
@@ -170,7 +180,7 @@ class TestTampering:
         assert report.verdict is Verdict.FAILED, f"{path} was altered and nothing noticed"
         assert get_failed(report)
 
-    @pytest.mark.parametrize("path", PATHS, ids=lambda path: ".".join(map(str, path)))
+    @pytest.mark.parametrize("path", PATHS + BRANCHES, ids=lambda path: ".".join(map(str, path)))
     @pytest.mark.parametrize("value", [None, 7, -1, 1.5, [], {}, "", "0x", "0x" + "f" * 64], ids=repr)
     def test_every_value_of_another_type_is_answered_with_a_verdict(
         self, scene: Scene, path: tuple[Any, ...], value: Any
