@@ -48,7 +48,9 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
 class Asset(msgspec.Struct, frozen=True):
     address: Address
     symbol: str
-    decimals: int
+    """As the token says; the beginning of its address if it does not, or if the node has not heard it yet."""
+    decimals: int | None
+    """None if they are not known: amounts are then in base units alone."""
     is_native: bool
 
 
@@ -316,10 +318,13 @@ def _decode_parameters(form: Any) -> Parameters:
 
 
 def _decode_asset(form: Any) -> Asset:
+    """Symbol and decimals are optional in ERC-20, and not known to a node until Ethereum has answered it."""
+    address = wire.decode_address(wire.get_field(form, "address", "asset"), "asset.address")
+    symbol, decimals = wire.get_field(form, "symbol", "asset"), wire.get_field(form, "decimals", "asset")
     return Asset(
-        address=wire.decode_address(wire.get_field(form, "address", "asset"), "asset.address"),
-        symbol=_take_text(form, "symbol"),
-        decimals=wire.decode_quantity(wire.get_field(form, "decimals", "asset"), "asset.decimals", 255),
+        address=address,
+        symbol=wire.encode_address(address)[:8] + "…" if symbol is None else _take_text(form, "symbol"),
+        decimals=None if decimals is None else wire.decode_quantity(decimals, "asset.decimals", 255),
         is_native=wire.get_field(form, "native", "asset") is True,
     )
 

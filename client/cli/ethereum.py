@@ -163,7 +163,10 @@ def _open_user(l1_url: str, signer: SigningKey, ledger: Ledger) -> SettlementUse
 
 
 def _check_decimals(user: SettlementUser, asset: Asset) -> None:
-    """The amount was read by what the node says of the token; before real money moves, the token is asked itself."""
+    """The amount was read by what the node says of the token; before real money moves, the token is asked itself. An
+    amount in base units of a token whose decimals nobody knows is what it says."""
+    if asset.decimals is None:
+        return
     decimals = 18 if asset.address == ETHER else Token(user.sender.ethereum, asset.address).get_decimals()
     if decimals != asset.decimals:
         raise WrongLedger(f"{asset.symbol} has {decimals} decimals, the node says {asset.decimals}")

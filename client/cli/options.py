@@ -214,7 +214,12 @@ def choose_asset(name: str | None, assets: Sequence[Asset]) -> Asset:
 def read_amount(text: str, asset: Asset, *, is_base_units: bool) -> int:
     """Base units, above zero. Raises `BadUsage`."""
     try:
-        amount = parse_base_units(text) if is_base_units else parse_amount(text, asset.decimals)
+        if is_base_units:
+            amount = parse_base_units(text)
+        elif asset.decimals is None:
+            raise BadUsage(f"the decimals of {asset.symbol} are not known: give the amount with --base-units")
+        else:
+            amount = parse_amount(text, asset.decimals)
     except MalformedAmount as error:
         raise BadUsage(str(error)) from error
     if amount == 0:

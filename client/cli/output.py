@@ -96,6 +96,8 @@ def show_amount(base_units: int, asset: Asset | None) -> str:
     """In the asset's units; in base units if its decimals are not known."""
     if asset is None:
         return f"{base_units} base units"
+    if asset.decimals is None:
+        return f"{base_units} base units of {asset.symbol}"
     return f"{format_amount(base_units, asset.decimals)} {asset.symbol}"
 
 

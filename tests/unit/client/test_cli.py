@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chain import wire
-from client.cli import options, run
+from client.cli import options, output, run
 from client.cli.exits import BadUsage
 from client.ledgers import LedgerBook
 from client.protocol import Asset
@@ -120,6 +120,13 @@ class TestArguments:
                 options.read_amount(text, TOK, is_base_units=False)
         with pytest.raises(BadUsage):
             options.read_amount("1.5", TOK, is_base_units=True)
+
+    def test_without_decimals_amounts_are_in_base_units_alone(self) -> None:
+        unknown = Asset(TOKEN, "TOK", None, False)
+        assert options.read_amount("15", unknown, is_base_units=True) == 15
+        with pytest.raises(BadUsage, match="decimals of TOK are not known"):
+            options.read_amount("15", unknown, is_base_units=False)
+        assert output.show_amount(15, unknown) == "15 base units of TOK"
 
     def test_a_checksum_that_is_wrong_is_a_typing_error(self) -> None:
         right = wire.encode_address(ALICE)

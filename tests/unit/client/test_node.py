@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from chain import wire
 from chain.errors import InsufficientBalance, NotFound, Refusal
 from chain.primitives import ZERO_HASH
 from client import node as node_module
@@ -99,6 +100,13 @@ class TestBlocking:
         assert (info.domain, info.parameters, info.operator) == (DOMAIN, PARAMETERS, OPERATOR)
         assert info.assets[1] == Asset(TOKEN, "TOK", 2, False)
         assert info.epoch == 3
+
+    def test_a_token_that_has_not_said_its_symbol_or_decimals_spoils_nothing(self, server: LedgerServer) -> None:
+        """The node does not know them until Ethereum has answered; and the standard makes both optional."""
+        form = server.tally_getInfo()
+        form["assets"][1] |= {"symbol": None, "decimals": None}
+        asset = protocol.get_info().read(form).assets[1]
+        assert asset == Asset(TOKEN, wire.encode_address(TOKEN)[:8] + "…", None, False)
 
     def test_accounts_blocks_commitments_and_receipts_are_read(self, node: Node, server: LedgerServer) -> None:
         account = node.get_account(ALICE)
