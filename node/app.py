@@ -424,7 +424,8 @@ class Node:
             await self._indexer.progress.reach(height + 1)
 
     async def _confirm_deployment(self) -> None:
-        """What is on disk about the contract is held against Ethereum as soon as that answers.
+        """What is on disk about the contract is held against Ethereum as soon as that answers, and tokens are asked for
+        their names.
 
         Raises `WrongDeployment` as long as it has never been confirmed in this life: somebody has just configured it,
         and is there to hear it. Later it is the endpoint that went astray: watcher and committer stand still and say
@@ -434,12 +435,13 @@ class Node:
         is_confirmed = False
         while True:
             try:
-                await self._gateway.check_deployment(
-                    parameters.deployed_at, parameters.native_asset, self._deployment.operator
-                )
-                is_confirmed = True
-                for asset in self._info.assets:
-                    if asset != ETHER and self._info.assets[asset].decimals is None:
+                if not is_confirmed:
+                    await self._gateway.check_deployment(
+                        parameters.deployed_at, parameters.native_asset, self._deployment.operator
+                    )
+                    is_confirmed = True
+                for asset, info in tuple(self._info.assets.items()):  # the watcher may list another meanwhile
+                    if asset != ETHER and info.decimals is None:
                         self._info.take_asset(asset, AssetInfo(*await self._gateway.get_token(asset)))
             except EthereumFault:
                 if not is_confirmed:
