@@ -31,7 +31,7 @@ class EthereumConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settlement: str
     """Address of the Settlement contract."""
     confirmations: int | None = None
-    """L1 blocks on top of one before it counts as final; leave out to use the chain's own `finalized` tag."""
+    """L1 blocks, its own counted, after which one counts as final; leave out to use the chain's own `finalized` tag."""
     poll_seconds: float = 6.0
     rebroadcast_seconds: float = 12.0
     bump_seconds: float = 48.0

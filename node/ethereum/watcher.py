@@ -1,6 +1,7 @@
 """The watcher: brings deposits and new assets from Ethereum into the ledger, each exactly once.
 
-Only final L1 blocks are read. What is new is what the contract's own queue holds beyond the deposits that the ledger
+Only final L1 blocks are read; when the chain's own finality lags so long that waiting for it would end the ledger by
+silence, a number of confirmations counts instead, and the situation says so. What is new is what the contract's own queue holds beyond the deposits that the ledger
 has: the ledger's count is the cursor, so a gap or a repetition can not happen, whatever the logs say and wherever we
 died. Logs only add where a deposit happened; how far they were read is noted, to find the next ones sooner.
 
@@ -26,6 +27,10 @@ from node.ethereum.l1 import Deployment, DepositEvent, L1Block, QueuedDeposit
 from node.ethereum.store import EthereumStore
 
 _MAX_PAUSE_MS: Final = 30_000
+
+LAGGING_CONFIRMATIONS: Final = 64
+"""L1 blocks, its own counted, after which an L1 block must do as final while the chain's own finality lags too long:
+two of Ethereum's epochs, what finality takes when all is well."""
 
 _log = structlog.get_logger("node.ethereum.watcher")
 
@@ -73,6 +78,9 @@ class WatcherSituation(StrEnum):
     SYNCED = "synced"
 
     # What follows needs somebody's eyes.
+    FINALITY_LAGS = "finality_lags"
+    """What the chain calls finalized is older than half of the silence that the contract bears: a number of
+    confirmations counts instead, and a reorganisation could take away what is credited."""
     DEPOSITS_VANISHED = "deposits_vanished"
     """The ledger has credited more than final L1 blocks hold: a reorganisation deeper than the confirmations."""
     L1_UNREACHABLE = "l1_unreachable"
@@ -177,13 +185,13 @@ class Watcher:
     async def _step(self) -> None:
         await self._gateway.verify()
         latest = await self._gateway.get_block("latest")
-        final = await self._gateway.get_final_block(latest, self._settings.confirmations)
+        final, situation = await self._find_final(latest)
         if final.timestamp <= self._deployment.deployed_at:
             self._enter(WatcherSituation.WAITING_FOR_FINALITY, f"final is block {final.number} of {final.timestamp} s")
             return
         if self._final is not None and (final.hash == self._final.hash or final.number < self._final.number):
             # Nothing new, or an endpoint that lags behind what was final already.
-            self._enter(WatcherSituation.SYNCED, "")
+            self._enter(situation, "")
             return
         low = await self._find_first_unread(final)
         await self._list_assets(final)
@@ -191,8 +199,18 @@ class Watcher:
         await asyncio.to_thread(self._store.set_cursor, final.number, final.hash)
         self._final = final
         self.synced = Synced(final.number, final.timestamp)
-        self._enter(WatcherSituation.SYNCED, "")
+        self._enter(situation, "")
         self.change.notify()
+
+    async def _find_final(self, latest: L1Block) -> tuple[L1Block, WatcherSituation]:
+        """The newest final block, and what to call it once all up to it is read. No epoch is cut without a final block
+        after the last cut, so to wait for the chain's finality for too long would end the ledger by silence."""
+        final = await self._gateway.get_final_block(latest, self._settings.confirmations)
+        lag = latest.timestamp - final.timestamp
+        if self._settings.confirmations is not None or 2 * lag <= self._deployment.max_silence:
+            return final, WatcherSituation.SYNCED
+        confirmed = await self._gateway.get_final_block(latest, LAGGING_CONFIRMATIONS)
+        return max(final, confirmed, key=lambda block: block.number), WatcherSituation.FINALITY_LAGS
 
     # ---------------------------------------------------------------------------------------------------------- assets
 

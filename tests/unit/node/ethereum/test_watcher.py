@@ -10,7 +10,7 @@ from chain.block import compute_request_id
 from chain.errors import BrokenInvariant
 from node.ethereum.faults import WrongDeployment
 from node.ethereum.store import EthereumStore
-from node.ethereum.watcher import Synced, Watcher, WatcherSettings
+from node.ethereum.watcher import LAGGING_CONFIRMATIONS, Synced, Watcher, WatcherSettings
 from tests.unit.node.ethereum.simulated import START_S, TOKEN, FakeSink, SimulatedL1
 
 OTHER = b"\xbb" * 20
@@ -56,6 +56,51 @@ async def test_finalized_is_what_the_chain_says(l1: SimulatedL1, sink: FakeSink,
     l1.finality_depth = 10
     l1.deposit([7])
     for _ in range(9):
+        l1.mine()
+    await watcher.tick()
+    assert sink.deposits == []
+    l1.mine()
+    await watcher.tick()
+    assert len(sink.deposits) == 1
+
+
+async def test_finality_that_lags_too_long_gives_way_to_confirmations(
+    l1: SimulatedL1, sink: FakeSink, watch: Callable[..., Watcher]
+) -> None:
+    """No epoch can be cut without a final L1 block after the last one: waiting on would end the ledger by silence."""
+    watcher, half = watch(), l1.deployment.max_silence // 2
+    l1.finality_depth = 10
+    for _ in range(20):
+        l1.mine()
+    l1.deposit([7])
+    await watcher.tick()
+    final = l1.chain[-1 - l1.finality_depth].block
+
+    async def mine_without_finality() -> None:
+        l1.mine()
+        l1.finality_depth += 1
+        await watcher.tick()
+
+    while l1.top.block.timestamp + 12 - final.timestamp <= half:
+        await mine_without_finality()
+    assert sink.deposits == [] and watcher.status()["state"] == "synced"
+    for _ in range(LAGGING_CONFIRMATIONS):
+        await mine_without_finality()
+    assert [deposit.amount for deposit in sink.deposits] == [7]
+    assert watcher.status()["state"] == "finality_lags" and not watcher.status()["is_ok"]
+    assert watcher.synced is not None
+    assert watcher.synced.l1_block == l1.top.block.number - LAGGING_CONFIRMATIONS + 1
+    l1.finality_depth = 0  # it is back
+    await watcher.tick()
+    assert watcher.synced.l1_block == l1.top.block.number and watcher.status()["state"] == "synced"
+
+
+async def test_set_confirmations_are_never_cut_short(
+    l1: SimulatedL1, sink: FakeSink, watch: Callable[..., Watcher]
+) -> None:
+    watcher = watch(confirmations=200)
+    l1.deposit([7])
+    for _ in range(198):
         l1.mine()
     await watcher.tick()
     assert sink.deposits == []
