@@ -1,9 +1,10 @@
 """The watcher: brings deposits and new assets from Ethereum into the ledger, each exactly once.
 
 Only final L1 blocks are read; when the chain's own finality lags so long that waiting for it would end the ledger by
-silence, a number of confirmations counts instead, and the situation says so. What is new is what the contract's own queue holds beyond the deposits that the ledger
-has: the ledger's count is the cursor, so a gap or a repetition can not happen, whatever the logs say and wherever we
-died. Logs only add where a deposit happened; how far they were read is noted, to find the next ones sooner.
+silence, a number of confirmations counts instead, and the situation says so. What is new is what the contract's own
+queue holds beyond the deposits that the ledger has: the ledger's count is the cursor, so a gap or a repetition can not
+happen, whatever the logs say and wherever we died. Logs only add where a deposit happened; how far they were read is
+noted, to find the next ones sooner.
 
 Knowingly missing: a reorganisation deeper than the confirmations can replace a deposit that was credited by another one
 with the same index. It is counted and logged, not undone; the count of confirmations is where that risk is chosen.
