@@ -23,3 +23,13 @@ class Halted(Refusal):
     @property
     def message(self) -> str:
         return f"no payments are taken: {self.reason}"
+
+
+@dataclass(eq=False)
+class AnswerTooLarge(Refusal):
+    code = "answer_too_large"
+    limit: int
+
+    @property
+    def message(self) -> str:
+        return f"the answers before this one in the batch are above {self.limit} bytes; ask in smaller batches"

@@ -4,6 +4,7 @@ The calls of a batch are answered in their order. Payments that stand next to ea
 together; any other call waits for those before it, so that it sees what they did.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
@@ -12,6 +13,7 @@ import structlog
 
 from chain.errors import Refusal
 from node.metrics import REFUSALS, REQUESTS
+from node.refusals import AnswerTooLarge
 from node.rpc.envelope import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
@@ -34,6 +36,10 @@ from node.workers.verifier import encode_refusal as describe_refusal
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+MAX_ANSWER_BYTES: Final = 32 << 20
+"""Of a batch: a thousand full blocks or pages would be gigabytes. Calls after that are refused, but for payments, which
+have been made."""
 
 _SEND_PAYMENT: Final = "tally_sendPayment"
 _JSON_HEADERS: Final = [
@@ -92,17 +98,20 @@ class RpcServer:
 
     async def _answer_items(self, items: list[Item]) -> list[bytes]:
         replies: list[bytes] = []
-        at = 0
+        at = size = 0
         while at < len(items):
             end = at
             while end < len(items) and _is_payment(items[end]):
                 end += 1
             if end > at:
-                replies += await self._answer_payments(items[at:end])
-                at = end
-                continue
-            replies.append(await self._answer_item(items[at]))
-            at += 1
+                answers = await self._answer_payments(items[at:end])
+            else:
+                end = at + 1
+                answers = [await self._answer_item(items[at], size)]
+                await asyncio.sleep(0)  # many look-ups end without waiting for anything: payments of others come first
+            replies += answers
+            size += sum([len(answer) for answer in answers])
+            at = end
         return replies
 
     async def _answer_payments(self, calls: list[Any]) -> list[bytes]:
@@ -117,7 +126,8 @@ class RpcServer:
             for call, answer in zip(calls, answers, strict=True)
         ]
 
-    async def _answer_item(self, item: Item) -> bytes:
+    async def _answer_item(self, item: Item, size: int) -> bytes:
+        """`size`: bytes of the answers before it."""
         if isinstance(item, InvalidCall):
             return encode_error(item.id, INVALID_REQUEST, item.problem)
         call_id = NULL if isinstance(item.id, msgspec.UnsetType) else item.id
@@ -125,6 +135,8 @@ class RpcServer:
         if method is None:
             REQUESTS.labels("unknown").inc()
             reply = encode_error(call_id, METHOD_NOT_FOUND, f"the method {item.method!r} does not exist")
+        elif size > MAX_ANSWER_BYTES:
+            reply = _encode_failure(call_id, AnswerTooLarge(MAX_ANSWER_BYTES))
         else:
             REQUESTS.labels(item.method).inc()
             reply = await self._call(call_id, method, item)

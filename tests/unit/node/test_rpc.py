@@ -334,6 +334,29 @@ async def test_one_more_is_refused_as_a_whole(server: RpcServer, methods: FakeMe
     assert methods.events == []
 
 
+async def test_what_does_not_fit_the_answer_of_a_batch_is_refused(
+    server: RpcServer, methods: FakeMethods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand full blocks would be gigabytes. Payments are always answered: they have been made."""
+    monkeypatch.setattr(node.rpc.server, "MAX_ANSWER_BYTES", 80)
+    pay = call("tally_sendPayment", ["good"], id=4)
+    batch = [call("get_data", id=1), call("get_data", id=2), call("get_data", id=3), call("update", id=9), pay]
+    first, second, refused, never, receipt = await ask(server, batch)
+    assert (first, second) == (result(["hello", 5], 1), result(["hello", 5], 2))
+    assert is_error(refused, -32003, 3) and refused["error"]["data"]["code"] == "answer_too_large"
+    assert is_error(never, -32003, 9)
+    assert receipt == result({"receipt": ["good"]}, 4)
+    assert methods.events == ["payments 1"]
+
+
+async def test_between_two_calls_of_a_batch_others_have_their_turn(server: RpcServer, methods: FakeMethods) -> None:
+    batch = asyncio.create_task(ask(server, [call("update", id=number) for number in range(MAX_BATCH)]))
+    while not methods.events:
+        await asyncio.sleep(0)
+    assert len(methods.events) < 10
+    await batch
+
+
 @pytest.mark.parametrize("item", [b"1", b'{"jsonrpc":"2.0","method":"sum"}', b'{"jsonrpc":"1.0","method":7}'])
 def test_of_a_batch_that_is_too_long_no_item_is_looked_into(monkeypatch: pytest.MonkeyPatch, item: bytes) -> None:
     """An 8 MiB body holds four million; one by one they would take seconds, in which the node does nothing else."""
