@@ -22,7 +22,7 @@ from node.rpc.methods import METHODS
 from node.rpc.server import RpcServer
 from node.sequencer import SequencerStopped
 from node.verification import Refused
-from tests.unit.node.running import soon
+from tests.unit.node.running import settle, soon
 
 MAX_BODY = 1 << 20
 
@@ -351,9 +351,8 @@ async def test_what_does_not_fit_the_answer_of_a_batch_is_refused(
 
 async def test_between_two_calls_of_a_batch_others_have_their_turn(server: RpcServer, methods: FakeMethods) -> None:
     batch = asyncio.create_task(ask(server, [call("update", id=number) for number in range(MAX_BATCH)]))
-    while not methods.events:
-        await asyncio.sleep(0)
-    assert len(methods.events) < 10
+    await settle()
+    assert 0 < len(methods.events) < MAX_BATCH
     await batch
 
 
