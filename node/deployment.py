@@ -30,7 +30,13 @@ async def open_deployment(path: Path, gateway: Gateway) -> Deployment:
 
 
 def _read(path: Path) -> Deployment | None:
-    return msgspec.json.decode(path.read_bytes(), type=Deployment) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Deployment)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _log.warning("the contract's constants on disk are damaged; they are asked for again", error=str(error))
+        return None
 
 
 def _write(path: Path, deployment: Deployment) -> None:

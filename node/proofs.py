@@ -15,6 +15,7 @@ from chain.ledger import SealedEpoch
 from chain.merkle import EMPTY_SUM, SumNode, compute_depth, unpack_sum_node
 from chain.primitives import Address, Hash
 from node.refusals import Overloaded
+from node.sqlite_files import is_damage, remove
 
 _SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = """
@@ -34,15 +35,16 @@ CREATE TABLE nodes (
 
 
 class ProofWriter:
-    """Begins anew when the file is of another ledger or another version."""
+    """Begins anew when the file is of another ledger or another version, or damaged."""
 
     def __init__(self, path: Path, genesis_hash: Hash) -> None:
-        self._db = _connect(path)
+        self._path = path
+        self._db = sqlite3.connect(path)
         if not _is_usable(self._db, genesis_hash):
             self._db.close()
-            for suffix in ("", "-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
-            self._db = _connect(path)
+            remove(path)
+            self._db = sqlite3.connect(path)
+            _prepare(self._db)
             self._db.executescript(_SCHEMA)
             self._db.execute("INSERT INTO sealed VALUES (?, 0)", (genesis_hash,))
             self._db.commit()
@@ -55,7 +57,19 @@ class ProofWriter:
         return _read_epoch(self._db)
 
     def write(self, sealed: SealedEpoch) -> None:
-        """One transaction an epoch. Writing an epoch again, after a restart, writes the same rows."""
+        """One transaction an epoch. Writing an epoch again, after a restart, writes the same rows.
+
+        A file that turns out to be damaged is removed, and the error raised: the next start makes it anew.
+        """
+        try:
+            self._write(sealed)
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                self._db.close()
+                remove(self._path)
+            raise
+
+    def _write(self, sealed: SealedEpoch) -> None:
         epoch = sealed.commitment.epoch
         with self._db:
             for asset_id, changes in enumerate(sealed.changes):
@@ -86,10 +100,10 @@ class ProofReader:
 
     @staticmethod
     def read_epoch(path: Path, genesis_hash: Hash) -> int:
-        """The last epoch in a file, 0 when there is no such file, or it is of another ledger or version."""
+        """The last epoch in a file, 0 when there is no such file, or one that a writer would begin anew."""
         if not path.exists():
             return 0
-        db = _connect(path)
+        db = sqlite3.connect(path)
         try:
             return _read_epoch(db) if _is_usable(db, genesis_hash) else 0
         finally:
@@ -143,17 +157,21 @@ class ProofReader:
         return unpack_sum_node(row[0])
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path)
+def _prepare(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
-    return db
 
 
 def _is_usable(db: sqlite3.Connection, genesis_hash: Hash) -> bool:
-    if db.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA_VERSION:
-        return False
-    return bool(db.execute("SELECT genesis_hash = ? FROM sealed", (genesis_hash,)).fetchone()[0])
+    try:
+        _prepare(db)
+        if db.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA_VERSION:
+            return False
+        return bool(db.execute("SELECT genesis_hash = ? FROM sealed", (genesis_hash,)).fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            return False
+        raise
 
 
 def _read_epoch(db: sqlite3.Connection) -> int:

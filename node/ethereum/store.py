@@ -14,10 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
+
 from chain.commitment import decode_commitment, encode_commitment
 from chain.primitives import Address, Hash
 from node.ethereum.faults import WrongDeployment
 from node.ethereum.submission import Attempt, AttemptOutcome, Fees, Inclusion, Seal
+from node.sqlite_files import is_damage, remove
+
+_log = structlog.get_logger("node.ethereum.store")
 
 _VERSION: Final = 1
 _SCHEMA: Final = """
@@ -46,7 +51,6 @@ CREATE TABLE attempt (
     settled_at INTEGER,
     PRIMARY KEY (epoch, number)
 ) WITHOUT ROWID;
-CREATE INDEX attempt_by_nonce ON attempt (nonce);
 CREATE INDEX attempt_open ON attempt (nonce) WHERE outcome IS NULL;
 CREATE INDEX attempt_by_settlement ON attempt (settled_at) WHERE settled_at IS NOT NULL;
 CREATE TABLE inclusion (
@@ -74,7 +78,15 @@ _INCLUSION_COLUMNS: Final = (
 
 class EthereumStore:
     def __init__(self, path: Path, l1_chain_id: int, settlement: Address) -> None:
-        """Raises `WrongDeployment` if the file belongs to another deployment, or to a later version of this program."""
+        """A damaged file is put aside, and another one begun.
+
+        Raises `WrongDeployment` if the file belongs to another deployment, or to a later version of this program.
+        """
+        if _is_damaged(path):
+            aside = path.with_name(path.name + ".damaged")
+            _log.error("ethereum_store_damaged", file=str(path), put_aside=str(aside))
+            path.replace(aside)
+            remove(path)
         self._writer = _connect(path)
         self._writer.execute("PRAGMA journal_mode = WAL")
         self._writer.execute("PRAGMA synchronous = FULL")
@@ -136,9 +148,6 @@ class EthereumStore:
     def get_open_attempts(self) -> tuple[Attempt, ...]:
         """Of all epochs: those of which it is not known what became of them."""
         return self._read_attempts("WHERE outcome IS NULL ORDER BY nonce, number")
-
-    def get_attempts_with_nonce(self, nonce: int) -> tuple[Attempt, ...]:
-        return self._read_attempts("WHERE nonce = ? ORDER BY epoch, number", (nonce,))
 
     def settle_attempt(
         self, l1_transaction: Hash, outcome: AttemptOutcome, gas_used: int, effective_gas_price: int, now_ms: int
@@ -279,6 +288,21 @@ class EthereumStore:
 def _connect(path: Path) -> sqlite3.Connection:
     # Transactions are begun and ended in so many words; the locks above keep threads apart.
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
+
+
+def _is_damaged(path: Path) -> bool:
+    """Reads all of it: a few rows an epoch."""
+    if not path.exists():
+        return False
+    db = _connect(path)
+    try:
+        return bool(db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            return True
+        raise
+    finally:
+        db.close()
 
 
 def _insert_seal(cursor: sqlite3.Cursor, seal: Seal) -> None:

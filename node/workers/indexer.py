@@ -1,10 +1,12 @@
 """The indexer: follows the journal and keeps the index, which everything that is looked up is looked up in."""
 
+import sqlite3
 from pathlib import Path
 
 from chain.primitives import Hash
 from node.framing import WorkerChannel
 from node.index import IndexWriter
+from node.sqlite_files import is_damage, remove
 
 
 def run_indexer(channel: WorkerChannel, path: str) -> None:
@@ -14,7 +16,14 @@ def run_indexer(channel: WorkerChannel, path: str) -> None:
     index = open_index(Path(path), genesis_hash, journal_height)
     channel.send(index.height)
     while True:
-        index.apply(channel.receive())
+        entries = channel.receive()
+        try:
+            index.apply(entries)
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):  # the next start makes it anew
+                index.close()
+                remove(Path(path))
+            raise
         channel.send(index.height)
 
 
@@ -23,7 +32,6 @@ def open_index(path: Path, genesis_hash: Hash, journal_height: int) -> IndexWrit
     index = IndexWriter(path, genesis_hash)
     if index.height > journal_height:
         index.close()
-        for suffix in ("", "-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        remove(path)
         index = IndexWriter(path, genesis_hash)
     return index

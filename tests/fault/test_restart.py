@@ -110,6 +110,24 @@ def test_files_that_are_gone_are_made_again(node: LoneNode, shown: dict[str, Any
         assert [key for key in shown if answers[key] != shown[key]] == []
 
 
+@pytest.mark.parametrize("damage", ["another beginning", "cut off", "empty"])
+def test_files_that_are_damaged_are_made_again(node: LoneNode, shown: dict[str, Any], damage: str) -> None:
+    snapshots = list((node.data_dir / "snapshots").iterdir())
+    assert snapshots
+    for path in (*[node.data_dir / name for name in DERIVED["all but the journal"] if name != "snapshots"], *snapshots):
+        content = path.read_bytes()
+        path.write_bytes(
+            {
+                "another beginning": b"no such thing".ljust(100) + content[100:],
+                "cut off": content[: len(content) // 2],
+                "empty": b"",
+            }[damage]
+        )
+    with node.running():
+        answers = read_answers(node)
+        assert [key for key in shown if answers.get(key) != shown[key]] == []
+
+
 def test_a_node_that_made_its_files_again_goes_on(node: LoneNode, shown: dict[str, Any], tmp_path: Path) -> None:
     del shown
     with node.running():
