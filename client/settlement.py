@@ -4,6 +4,7 @@ Written against plain JSON-RPC, so that verifying and auditing pull in no more c
 sends; `client.ethereum` does.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
@@ -25,6 +26,8 @@ _ASSET_COMMITMENT_ABI: Final = "(address,bytes32,uint128,uint64,uint64,uint64,by
 COMMITMENT_ABI: Final = f"(uint64,bytes32,uint64,uint64,uint64,bytes32,bytes32,{_ASSET_COMMITMENT_ABI}[])"
 COMMITTED_TOPIC: Final = keccak(f"Committed(uint64,bytes32,uint64,{COMMITMENT_ABI},bytes)".encode())
 DEPOSITED_TOPIC: Final = keccak(b"Deposited(address,uint64,address,address,uint128)")
+
+_DATA: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*", re.ASCII)
 
 _BATCH_SIZE: Final = 100
 """Calls in one JSON-RPC batch: what public endpoints still take."""
@@ -197,10 +200,6 @@ class SettlementReader:
         """What the contract stores for the epoch; zero for nothing."""
         data = encode_u256_words(epoch)
         return read_word(read_data(self._ask("commitmentHash(uint64)", data, tag), "commitmentHash"))
-
-    def get_commitment_hashes(self, epochs: Sequence[int]) -> list[Hash]:
-        batch = [self.encode_call("commitmentHash(uint64)", encode_u256_words(epoch)) for epoch in epochs]
-        return [read_word(read_data(reply.unwrap(), "commitmentHash")) for reply in self.ethereum.ask_many(batch)]
 
     def get_assets(self) -> list[tuple[Address, int]]:
         """(asset, when it is in force), in the order of listing."""
@@ -380,11 +379,9 @@ def read_hash(value: object, what: str) -> Hash:
 
 
 def read_data(value: object, what: str) -> bytes:
-    if isinstance(value, str) and value[:2] == "0x":
-        try:
-            return bytes.fromhex(value[2:])
-        except ValueError:
-            pass
+    """Raises `BadReply` for anything but `0x` and two hex digits a byte."""
+    if isinstance(value, str) and _DATA.fullmatch(value):
+        return bytes.fromhex(value[2:])
     raise BadReply(f"{what}: not 0x and hex digits")
 
 

@@ -128,7 +128,8 @@ def check_account(answer: Any, state_root: Hash, address: Address) -> tuple[Hash
 
 
 def check_storage(answer: Any, storage_root: Hash, slots: list[int]) -> dict[int, int]:
-    """The values of `slots`, in whatever order the proofs come. Raises `InvalidProof`."""
+    """The values of `slots`, whose proofs must come in that order. Raises `BadReply` if there are not as many, and
+    `InvalidProof`."""
     proofs = answer.get("storageProof") if isinstance(answer, dict) else None
     if not isinstance(proofs, list) or len(proofs) != len(slots):
         raise BadReply(f"eth_getProof does not answer for {len(slots)} slots")
