@@ -8,10 +8,6 @@ from chain.errors import MalformedBytes
 from chain.primitives import Address
 
 
-def encode_u8(value: int) -> bytes:
-    return value.to_bytes(1, "big")
-
-
 def encode_u16(value: int) -> bytes:
     return value.to_bytes(2, "big")
 

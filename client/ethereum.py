@@ -218,10 +218,6 @@ class Token:
     def get_decimals(self) -> int:
         return self._read_uint("decimals()")
 
-    def get_symbol(self) -> str:
-        (symbol,) = decode_words(["string"], self._read("symbol()"))
-        return str(symbol)
-
     def compute_permit_digest(self, owner: Address, spender: Address, amount: int, nonce: int, deadline: int) -> Hash:
         """What EIP-2612 has the owner sign, for the domain that the token itself names."""
         separator = self._read("DOMAIN_SEPARATOR()")

@@ -10,7 +10,6 @@ import msgspec
 
 from chain import wire
 from chain.block import BLOCK_TYPE
-from chain.commitment import ASSET_COMMITMENT_TYPE, COMMITMENT_TYPE
 from chain.errors import MalformedRequest, NotFound, UnknownAsset
 from chain.payment import Output, Payment, check_structure
 from chain.primitives import MAX_U64, MAX_U256, ZERO_HASH
@@ -85,7 +84,7 @@ async def get_info(methods: Methods, params: bytes) -> dict[str, Any]:
         "types": wire.PAYMENT_TYPES,
         "otherTypes": {
             "Block": wire.describe_types(BLOCK_TYPE),
-            "Commitment": wire.describe_types(COMMITMENT_TYPE, ASSET_COMMITMENT_TYPE),
+            "Commitment": wire.COMMITMENT_TYPES,
         },
     }
 

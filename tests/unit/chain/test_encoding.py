@@ -13,7 +13,6 @@ from chain.hashing import keccak
 @pytest.mark.parametrize(
     ("encode", "size"),
     [
-        (encoding.encode_u8, 1),
         (encoding.encode_u16, 2),
         (encoding.encode_u32, 4),
         (encoding.encode_u64, 8),
