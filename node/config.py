@@ -15,6 +15,7 @@ import msgspec
 from chain.errors import MalformedRequest
 from chain.primitives import MAX_U64
 from chain.wire import decode_address
+from node.ethereum.endpoint import split_url
 
 _ENVIRONMENT_PREFIX: Final = "TALLYSTICK_"
 
@@ -121,6 +122,10 @@ def _check(config: NodeConfig) -> None:
     for key, (value, lowest, highest) in ranges.items():
         if not lowest <= value <= highest:
             raise ConfigurationError(f"{key} is {value}, it must be from {lowest} to {highest}")
+    try:
+        split_url(ethereum.url)
+    except ValueError as error:
+        raise ConfigurationError(f"ethereum.url: {error}") from None
     try:
         decode_address(ethereum.settlement, "ethereum.settlement")
     except MalformedRequest as error:

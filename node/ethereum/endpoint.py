@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from itertools import count
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
 import msgspec
@@ -36,15 +36,24 @@ class _Answer(msgspec.Struct):
     error: _Error | None = None
 
 
+def split_url(url: str) -> SplitResult:
+    """Raises ValueError, which does not quote it, for a URL that no endpoint has."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:  # of a port that is no number, or brackets that do not match
+        pass
+    raise ValueError("an Ethereum endpoint is an http:// or https:// URL")
+
+
 class Endpoint:
     """Every call is bounded in time, in size and in how many run at once. All methods asked may be repeated safely."""
 
     def __init__(
         self, url: str, *, timeout_ms: int = 10_000, max_concurrent: int = 16, max_answer_bytes: int = 32 << 20
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("an Ethereum endpoint is an http:// or https:// URL")
+        parts = split_url(url)
         self._url = url
         self.name = parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
         """Host and port. The rest of the URL often holds a key, and stays out of logs and messages."""

@@ -11,7 +11,9 @@ from node.framing import ChannelClosed, WorkerChannel
 
 def main() -> None:
     role, fd, *arguments = sys.argv[1:]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the node decides when workers end
+    # Ctrl-C reaches the whole group, systemd's SIGTERM the whole unit: the node decides when its workers end.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     channel = WorkerChannel(socket.socket(fileno=int(fd)))
     relax_collector()
     try:

@@ -178,6 +178,14 @@ def test_the_settlement_is_an_address(tmp_path: Path, settlement: str) -> None:
         load(tmp_path, "", {"TALLYSTICK_ETHEREUM__SETTLEMENT": settlement})
 
 
+@pytest.mark.parametrize(
+    "url", ["", "127.0.0.1:8545", "localhost:8545", "ws://127.0.0.1:8545", "http://", "http://a:b"]
+)
+def test_an_endpoint_is_a_url_of_http(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"ethereum\.url: "):
+        load(tmp_path, environment={"TALLYSTICK_ETHEREUM__URL": url})
+
+
 @pytest.mark.parametrize("chain_id", ["0", "-1", str(2**64)])
 def test_a_chain_id_is_a_positive_u64(tmp_path: Path, chain_id: str) -> None:
     with pytest.raises(ConfigurationError, match=r"ethereum\.chain_id"):

@@ -63,13 +63,14 @@ async def test_verifiers_give_each_its_verdict_in_order_over_many_messages() -> 
         assert wire.decode_payment(verdict.json) == verdict.signed.payment
 
 
-async def test_a_worker_outlives_an_interrupt_and_ends_when_it_is_stopped() -> None:
-    """Ctrl-C reaches the whole group; the node decides when its workers end."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_worker_outlives_what_stops_the_node_and_ends_when_it_is_stopped(number: signal.Signals) -> None:
+    """Ctrl-C reaches the whole group, systemd's SIGTERM the whole unit; the node decides when its workers end."""
     worker = await WorkerProcess.start("verifier")
     worker.send((DOMAIN.chain_id, DOMAIN.verifying_contract))
     worker.send([b"1"])
     assert (await asyncio.wait_for(worker.receive(), 30))[0][0] == "malformed_payment"
-    worker._process.send_signal(signal.SIGINT)
+    worker._process.send_signal(number)
     worker.send([b"2"])
     assert (await soon(worker.receive()))[0][0] == "malformed_payment"
     await soon(worker.stop())
