@@ -541,5 +541,6 @@ def encode_block(header: Header, domain: Domain, signature: Signature, records: 
     """What `tally_getBlock` answers."""
     return {
         "header": encode_header(header, hash_header(header, domain), signature),
+        "signature": encode_bytes(signature),
         "records": [encode_record(record) for record in records],
     }

@@ -35,6 +35,12 @@ from node.sequencer import Placed, PublishedBlock, Sequencer
 from node.verification import Verified
 
 _CACHED_BLOCKS: Final = 256
+_CACHED_RECORDS: Final = 100_000
+"""Some 100 MB. Full blocks have 4,096."""
+
+_SLICE: Final = 256
+"""Records shown at a stretch: a few milliseconds. Payments come first."""
+
 _CACHED_TREES: Final = 4
 _INDEX_PATIENCE_SECONDS: Final = 5.0
 """How long a look-up waits for the index to show what was durable when it was asked."""
@@ -100,7 +106,9 @@ class Archive:
         self._epochs = epochs
         self._domain_json = msgspec.Raw(msgspec.json.encode(wire.encode_domain(parameters.domain)))
         self._blocks: OrderedDict[int, BlockView] = OrderedDict()
+        self._kept_records = 0
         self._block_trees: OrderedDict[int, ListTree] = OrderedDict()
+        self._tree_lock = asyncio.Lock()
         self._index_threads = ThreadPoolExecutor(2, "index")
         self._proof_thread = ThreadPoolExecutor(1, "proofs")
 
@@ -122,10 +130,15 @@ class Archive:
             self._keep(view)
         return view
 
-    def describe_block(self, number: int) -> dict[str, Any]:
+    async def describe_block(self, number: int) -> dict[str, Any]:
         """Header, signature and records. Raises `NotFound`."""
         view = self.get_block(number)
-        return wire.encode_block(view.header, self._parameters.domain, view.signature, view.records)
+        records: list[dict[str, Any]] = []
+        for at in range(0, len(view.records), _SLICE):
+            records += [wire.encode_record(record) for record in view.records[at : at + _SLICE]]
+            await asyncio.sleep(0)
+        block = wire.encode_block(view.header, self._parameters.domain, view.signature, ())
+        return {**block, "records": records}
 
     async def find_block(self, block_hash: Hash) -> int:
         """Raises `NotFound`."""
@@ -283,9 +296,11 @@ class Archive:
     # --- how it is found
 
     def _keep(self, view: BlockView) -> None:
+        before = self._blocks.pop(view.header.number, None)
+        self._kept_records += len(view.records) - (0 if before is None else len(before.records))
         self._blocks[view.header.number] = view
-        if len(self._blocks) > _CACHED_BLOCKS:
-            self._blocks.popitem(last=False)
+        while len(self._blocks) > 1 and (len(self._blocks) > _CACHED_BLOCKS or self._kept_records > _CACHED_RECORDS):
+            self._kept_records -= len(self._blocks.popitem(last=False)[1].records)
 
     def _read_block(self, number: int) -> BlockView:
         height = self._journal.get_block_height(number) if number <= self._sequencer.durable_block else None
@@ -344,26 +359,29 @@ class Archive:
 
     async def _get_epoch_of(self, block: int) -> tuple[int, EpochStatus | None]:
         """The block's epoch, and what has become of it since it was sealed."""
-        epoch = await self._ask_index(lambda: self._index.get_epoch_of_block(block))
+        epoch = await self._ask_for_good(lambda: self._index.get_epoch_of_block(block))
         if epoch is None:
             raise NotFound(f"block {block}")
         return epoch, self._committer.get_epoch(epoch)
 
     async def _get_seal(self, epoch: int) -> Seal:
-        seal = await self._ask_index(lambda: self._index.get_seal(epoch))
+        seal = await self._ask_for_good(lambda: self._index.get_seal(epoch))
         if seal is None:
             raise NotFound(f"a commitment of epoch {epoch}")
         return seal
 
     async def _get_block_tree(self, epoch: int) -> ListTree:
-        """Of a sealed epoch: it never changes."""
-        tree = self._block_trees.get(epoch)
-        if tree is None:
-            hashes = await self._ask_index(lambda: _read_all(lambda start: self._index.list_block_hashes(epoch, start)))
-            tree = self._block_trees[epoch] = ListTree(hashes)
-            if len(self._block_trees) > _CACHED_TREES:
-                self._block_trees.popitem(last=False)
-        return tree
+        """Of an epoch whose seal the index has. Built once for all who ask as soon as it is committed."""
+        async with self._tree_lock:
+            tree = self._block_trees.get(epoch)
+            if tree is None:
+                hashes = await self._ask_index(
+                    lambda: _read_all(lambda start: self._index.list_block_hashes(epoch, start)), is_patient=False
+                )
+                tree = self._block_trees[epoch] = ListTree(hashes)
+                if len(self._block_trees) > _CACHED_TREES:
+                    self._block_trees.popitem(last=False)
+            return tree
 
     async def _build_claim(self, payment_id: Hash, epoch: int, asset: Address) -> WithdrawalClaim | None:
         def read() -> WithdrawalClaim | None:
@@ -397,6 +415,11 @@ class Archive:
             except TimeoutError as error:
                 raise Overloaded(self._durable.value - self._indexed.value) from error
         return await asyncio.get_running_loop().run_in_executor(self._index_threads, question)
+
+    async def _ask_for_good(self, question: Callable[[], _Answer | None]) -> _Answer | None:
+        """What never changes once the index has it: waited for only while it is not there."""
+        answer = await self._ask_index(question, is_patient=False)
+        return await self._ask_index(question) if answer is None else answer
 
     async def _ask_proofs(self, question: Callable[[], _Answer]) -> _Answer:
         return await asyncio.get_running_loop().run_in_executor(self._proof_thread, question)

@@ -10,14 +10,14 @@ import msgspec
 
 from chain import wire
 from chain.block import BLOCK_TYPE
-from chain.errors import MalformedRequest, NotFound, UnknownAsset
+from chain.errors import MalformedRequest, NotFound, Refusal, UnknownAsset
 from chain.payment import Output, Payment, check_structure
 from chain.primitives import MAX_U64, MAX_U256, ZERO_HASH
 from node import __version__
 from node.archive import Archive
 from node.index import PaymentFilter
 from node.ledger_info import LedgerInfo
-from node.refusals import Overloaded
+from node.refusals import Halted, Overloaded
 from node.sequencer import Declined, Outcome, Sequencer
 from node.verification import Refused, Verified, VerifierPool
 from node.workers.verifier import encode_refusal
@@ -33,13 +33,21 @@ class Methods:
     """What the functions below work on."""
 
     def __init__(
-        self, sequencer: Sequencer, verifiers: VerifierPool, archive: Archive, info: LedgerInfo, max_backlog: int
+        self,
+        sequencer: Sequencer,
+        verifiers: VerifierPool,
+        archive: Archive,
+        info: LedgerInfo,
+        max_backlog: int,
+        find_halt: Callable[[], str | None],
     ) -> None:
+        """`find_halt`: why no payment is taken now, if so."""
         self.sequencer = sequencer
         self.archive = archive
         self.info = info
         self._verifiers = verifiers
         self._max_backlog = max_backlog
+        self._find_halt = find_halt
 
     @property
     def backlog(self) -> int:
@@ -50,6 +58,12 @@ class Methods:
         if self.backlog + len(submissions) > self._max_backlog:
             return [Refused(*encode_refusal(Overloaded(self.backlog)))] * len(submissions)
         verdicts = await self._verifiers.verify([_to_list(params) for params in submissions])
+        halt = self._find_halt()
+        if halt is not None:
+            return [
+                verdict if isinstance(verdict, Refused) else await self._answer_again(verdict, Halted(halt))
+                for verdict in verdicts
+            ]
         verified = [verdict for verdict in verdicts if isinstance(verdict, Verified)]
         outcomes = iter(await self.sequencer.submit(verified) if verified else [])
         return [
@@ -60,15 +74,18 @@ class Methods:
     async def _answer_payment(self, verified: Verified, outcome: Outcome) -> PaymentAnswer:
         if not isinstance(outcome, Declined):
             return self.archive.encode_receipt(outcome, verified)
-        refusal = outcome.refusal
         if outcome.is_nonce_used:
-            try:
-                return msgspec.json.encode(await self.archive.get_receipt(verified.signed.id))
-            except NotFound:
-                pass  # another payment used the nonce
-            except Overloaded as overloaded:
-                refusal = overloaded  # it cannot be said yet whether this payment is what used the nonce
-        return Refused(*encode_refusal(refusal))
+            return await self._answer_again(verified, outcome.refusal)
+        return Refused(*encode_refusal(outcome.refusal))
+
+    async def _answer_again(self, verified: Verified, refusal: Refusal) -> PaymentAnswer:
+        """The receipt of a payment that is in the ledger already; else the refusal."""
+        try:
+            return msgspec.json.encode(await self.archive.get_receipt(verified.signed.id))
+        except NotFound:
+            return Refused(*encode_refusal(refusal))
+        except Overloaded as overloaded:  # it cannot be said yet whether the payment is in the ledger
+            return Refused(*encode_refusal(overloaded))
 
 
 Method: TypeAlias = Callable[[Methods, bytes], Awaitable[Any]]
@@ -130,7 +147,7 @@ async def get_block(methods: Methods, params: bytes) -> dict[str, Any]:
         number = await archive.find_block(wire.decode_hash(block, "block"))
     else:
         number = wire.decode_quantity(block, "block", MAX_U64)
-    return archive.describe_block(number)
+    return await archive.describe_block(number)
 
 
 async def get_commitment(methods: Methods, params: bytes) -> dict[str, Any]:
