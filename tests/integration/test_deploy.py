@@ -195,7 +195,7 @@ def find_balances(answer: Any) -> list[dict[str, Any]]:
     [
         ("port = 0", "port = 0\nprot = 1", "prot"),
         ("[ethereum]", "[ethereum]\ngas_price = 1", "gas_price"),
-        ("[gas]", "[petrol]", "gas"),
+        ("[gas]", "[petrol]", "petrol"),
         ("chain_id = 31337", "", "chain_id"),
         ("epoch_seconds = 3", "epoch_seconds = 0", "epoch_seconds"),
     ],
