@@ -136,13 +136,19 @@ class Sequencer:
         operator_key: PrivateKey,
         clock_ms: Callable[[], int],
         on_durable: Callable[[PublishedBlock | None], None],
+        min_interval_s: float = 0.0,
     ) -> None:
-        """`on_durable` hears of every entry once it is durable: the block, or None for entries that are none."""
+        """`on_durable` hears of every entry once it is durable: the block, or None for entries that are none.
+        `min_interval_s` passes between the beginnings of two blocks' writes, unless the second one is full."""
         self.state = state
         self._journal = journal
         self._key = operator_key
         self._clock_ms = clock_ms
         self._on_durable = on_durable
+        self._min_interval_s = min_interval_s
+        self._next_write_at = 0.0
+        """The loop's time before which a draft that has room is left to fill."""
+        self._is_waking = False
         self._queue: deque[_Request] = deque()
         self._arrived = asyncio.Event()
         self._writer = ThreadPoolExecutor(1, "journal")
@@ -278,7 +284,7 @@ class Sequencer:
                 if self._failure is not None:
                     raise self._failure
                 self._fill()
-                if not self._is_writing and self._write_next():
+                if not self._is_writing and not self._is_held() and self._write_next():
                     self._arrived.set()  # the disk is busy: fill the next block meanwhile
         finally:
             self._stop()
@@ -349,6 +355,27 @@ class Sequencer:
         apply_deposit(self.state, deposit)
         draft.records.append(deposit)
         draft.encoded.append(encode_record(deposit))
+
+    def _is_held(self) -> bool:
+        """Whether the draft is left to fill a little longer. A block costs as much as several payments (a signature, a
+        trip to the disk's thread, a row of each follower), so under load a few payments wait for each other."""
+        draft = self._draft
+        # What is still queued did not fit, or ends the block.
+        if draft is None or self._queue or len(draft.records) >= MAX_BLOCK_RECORDS:
+            return False
+        loop = asyncio.get_running_loop()
+        remaining_s = self._next_write_at - loop.time()
+        if remaining_s <= 0:
+            self._next_write_at = loop.time() + self._min_interval_s
+            return False
+        if not self._is_waking:
+            self._is_waking = True
+            loop.call_later(remaining_s, self._wake)
+        return True
+
+    def _wake(self) -> None:
+        self._is_waking = False
+        self._arrived.set()
 
     def _write_next(self) -> bool:
         """Closes the draft, or takes the event that is next, and starts writing it. Whether there was any to take."""

@@ -57,6 +57,7 @@ class VerifierPool:
         self._in_flight: list[deque[list[_Job]]] = [deque() for _ in workers]
         self._count = 0
         self._has_ended = False
+        self._is_dispatching = False
 
     @classmethod
     async def start(cls, count: int, domain: Domain) -> "VerifierPool":
@@ -87,8 +88,12 @@ class VerifierPool:
             jobs.append(future)
         if self._has_ended:
             self._end()
-        else:
-            self._dispatch()
+        elif not self._is_dispatching:
+            # Not at once: what other requests ask in this turn of the loop travels along.
+            self._is_dispatching = True
+            loop.call_soon(self._dispatch)
+        if len(jobs) == 1:
+            return await jobs[0]
         return [verdict for verdicts in await asyncio.gather(*jobs) for verdict in verdicts]
 
     async def run(self) -> None:
@@ -112,6 +117,7 @@ class VerifierPool:
         ]
 
     def _dispatch(self) -> None:
+        self._is_dispatching = False
         try:
             self._send_waiting()
         except ChannelClosed:

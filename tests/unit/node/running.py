@@ -70,12 +70,14 @@ def pay(nonce: int, *outputs: tuple[Address, int], **fields: Any) -> Verified:
 class Desk:
     """A sequencer over a policed journal, with what it told the outside."""
 
-    def __init__(self, journal: PolicingJournal, state: State, clock: Clock | None = None) -> None:
+    def __init__(
+        self, journal: PolicingJournal, state: State, clock: Clock | None = None, min_interval_s: float = 0.0
+    ) -> None:
         self.journal = journal
         self.clock = clock or Clock()
         self.published: list[PublishedBlock | None] = []
         self.listeners: list[Callable[[PublishedBlock | None], None]] = [self.published.append]
-        self.sequencer = Sequencer(state, journal, OPERATOR_KEY, self.clock, self._publish)
+        self.sequencer = Sequencer(state, journal, OPERATOR_KEY, self.clock, self._publish, min_interval_s)
 
     def _publish(self, block: PublishedBlock | None) -> None:
         for listener in self.listeners:

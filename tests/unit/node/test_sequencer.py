@@ -68,6 +68,29 @@ async def test_a_single_payment_under_no_load_is_one_block_with_one_record() -> 
         assert desk.sequencer.find_recent(payment.signed.id) == Placed(2, 0)
 
 
+async def test_under_load_payments_wait_for_each_other_a_little_and_no_longer() -> None:
+    async with running(Desk(make_journal(), State(PARAMETERS), min_interval_s=0.05)) as desk:
+        await desk.fund(ALICE, BOB)
+        first = asyncio.create_task(desk.sequencer.submit([pay(0)]))
+        await settle()
+        second = asyncio.create_task(desk.sequencer.submit([pay(1)]))
+        await settle()
+        assert desk.sequencer.durable_block == 1, "begun so soon after the last, a block is left to fill"
+        assert (await soon(first), await soon(second)) == ([Placed(2, 0)], [Placed(2, 1)])
+
+
+async def test_what_is_full_or_followed_by_a_cut_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node.sequencer, "MAX_BLOCK_RECORDS", 2)
+    async with running(Desk(make_journal(), State(PARAMETERS), min_interval_s=3600)) as desk:
+        await desk.fund(ALICE, BOB)
+        assert await soon(desk.sequencer.submit([pay(0), pay(1)])) == [Placed(2, 0), Placed(2, 1)]
+        alone = asyncio.create_task(desk.sequencer.submit([pay(2)]))
+        await settle()
+        assert not alone.done()
+        await soon(desk.sequencer.cut(desk.clock))
+        assert await soon(alone) == [Placed(3, 0)]
+
+
 async def test_nothing_to_order_is_answered_without_a_block() -> None:
     async with open_desk() as desk:
         assert await soon(desk.sequencer.submit([])) == []

@@ -128,8 +128,10 @@ async def test_a_verifier_has_two_messages_at_most_and_the_rest_goes_to_whoever_
 async def test_single_requests_travel_together_while_the_verifiers_are_busy() -> None:
     worker = FakeWorker()
     async with open_pool(worker) as pool:
-        busy = [ask(pool, "busy 1"), ask(pool, "busy 2")]
-        await settle()
+        busy = []
+        for name in ("busy 1", "busy 2"):  # in two turns of the loop, so in two messages
+            busy.append(ask(pool, name))
+            await settle()
         singles = [ask(pool, str(number)) for number in range(70)]
         large = ask(pool, *[f"large {number}" for number in range(60)])
         await settle()
@@ -145,6 +147,17 @@ async def test_single_requests_travel_together_while_the_verifiers_are_busy() ->
             assert await soon(single) == echo(str(number))
         assert await soon(large) == echo(*[f"large {number}" for number in range(60)])
         await soon(asyncio.gather(*busy))
+
+
+async def test_requests_of_one_turn_of_the_loop_travel_together() -> None:
+    worker = FakeWorker()
+    async with open_pool(worker) as pool:
+        tasks = [ask(pool, str(number)) for number in range(5)]
+        await settle()
+        assert [len(message) for message in worker.sent] == [5]
+        await answer_all(worker)
+        for number, task in enumerate(tasks):
+            assert await soon(task) == echo(str(number))
 
 
 async def test_an_asker_who_goes_leaves_the_others_their_own_verdicts() -> None:
