@@ -1,7 +1,9 @@
 """Is it alive, is it ready, and what is wrong: one answer for load balancers, people and pages.
 
 Ready means that payments are taken and receipted. Trouble with Ethereum leaves the node ready, but degraded, with the
-trouble named: receipts are still given, only commitments wait.
+trouble named: receipts are still given, only commitments wait. That ends where a receipt would be an empty promise: the
+contract has halted or has another commitment than ours, or this machine's clock is so far ahead of Ethereum that what
+it dates could not be committed in time.
 """
 
 from collections.abc import Callable

@@ -81,6 +81,8 @@ class Committer:
         self._wake = asyncio.Event()
         self._situation = Situation.STARTING
         self._detail = ""
+        self.end: str | None = None
+        """Why no commitment of this ledger can ever be included again, if so."""
         self._since = clock()
         self._faults = 0
         self._final_epoch = store.get_final_epoch()
@@ -106,6 +108,11 @@ class Committer:
     def final_epoch(self) -> int:
         """The last epoch that can not be questioned any more, as of the newest final L1 block; 0 if there is none."""
         return self._final_epoch
+
+    @property
+    def newest_l1_time(self) -> int:
+        """Unix seconds: of the newest L1 block seen, 0 for none."""
+        return 0 if self._seen is None else self._seen.latest.timestamp
 
     async def submit(self, commitment: Commitment, signature: Signature) -> None:
         """Takes a commitment over. Durable when it returns. The same again changes nothing.
@@ -216,6 +223,8 @@ class Committer:
             raise EthereumFault(f"the chain changed {_MAX_ROUNDS} times while it was read")
         is_new_block = self._seen is None or self._seen.latest.hash != seen.latest.hash
         self._seen, self._seen_with = seen, self._inclusion
+        is_end = decision.situation in (Situation.HALTED, Situation.DIVERGED)
+        self.end = f"{decision.situation}: {decision.detail}" if is_end else None
         self._enter(decision.situation, decision.detail)
         for action in decision.actions:
             await self._act(action, seen)

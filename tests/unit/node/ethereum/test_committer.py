@@ -216,12 +216,18 @@ async def test_a_reverting_commitment_is_named_by_the_contracts_error_and_not_se
     l1.mine()
     await committer.tick()
     assert committer.status()["state"] == "halted"
+    assert committer.end == "halted: Halted()"
+    l1.fault = lambda method: True
+    await committer.tick()
+    assert committer.status()["state"] == "l1_unreachable"
+    assert committer.end == "halted: Halted()", "an endpoint that does not answer takes nothing back"
+    l1.fault = lambda method: False
     l1.is_reverting = None
     l1.mine()
     await committer.tick()
     l1.mine()
     await committer.tick()
-    assert committer.mined_epoch == 1
+    assert committer.mined_epoch == 1 and committer.end is None
 
 
 async def test_one_mined_but_reverted_is_paid_for_and_tried_again_with_the_next_nonce(
@@ -430,6 +436,7 @@ async def test_another_commitment_on_chain_stops_everything_loudly(l1: Simulated
     l1.mine()
     await committer.tick()
     assert committer.status()["state"] == "diverged" and l1.sent == []
+    assert committer.end is not None and "epoch 1" in committer.end
 
 
 async def test_diverging_from_what_was_adopted_before_is_as_loud(l1: SimulatedL1, start: Start) -> None:
