@@ -432,7 +432,8 @@ class Node:
                     self._sequencer.remember(entry_height, number, ids)
                 return
             _log.warning("waiting for the index", height=height, journal_height=self._journal.height)
-            await self._indexer.progress.reach(height + 1)
+            # As far as was read: to look again at every step of it would read the journal a hundred times.
+            await self._indexer.progress.reach(entry_height + 1)
 
     async def _confirm_deployment(self) -> None:
         """What is on disk about the contract is held against Ethereum as soon as that answers, and tokens are asked for

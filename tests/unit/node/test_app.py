@@ -1,8 +1,9 @@
 """The wiring's own tasks: what they ask, how often, and what they survive."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,9 +11,12 @@ import pytest
 from node.app import Node
 from node.config import EthereumConfig, KeyConfig, NodeConfig
 from node.ethereum.faults import EthereumFault, WrongDeployment
+from node.follower import Progress
 from node.ledger_info import AssetInfo, LedgerInfo, Position
-from tests.unit.chain.actors import DOMAIN, ETHER, OPERATOR, PARAMETERS, TOKEN
+from tests.unit.chain.actors import ALICE, DOMAIN, ETHER, OPERATOR, PARAMETERS, TOKEN, deposit
+from tests.unit.node.chronicle import Chronicle
 from tests.unit.node.ethereum.simulated import SimulatedL1
+from tests.unit.node.journals import MemoryJournal
 from tests.unit.node.running import settle, soon
 
 LATER_TOKEN = bytes(19) + b"\x07"
@@ -109,3 +113,36 @@ async def test_an_endpoint_that_goes_astray_later_does_not(node: Node, gateway: 
     assert gateway.calls[-1] == "token"
     assert not task.done()
     await end(task)
+
+
+class ReadCounter(MemoryJournal):
+    """Counts the entries that were read from it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+
+    def read(self, height: int) -> Iterator[tuple[int, bytes]]:
+        for item in super().read(height):
+            self.reads += 1
+            yield item
+
+
+async def test_an_index_far_behind_is_waited_for_without_reading_the_journal_over_and_over(
+    node: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.app._MAX_REMEMBERED", 20)
+    journal = ReadCounter()
+    chronicle = Chronicle(journal)
+    for number in range(100):
+        chronicle.add_block(deposit(number, ALICE, 1))
+    journal.reads = 0
+    node._journal = journal
+    node._indexer = SimpleNamespace(progress=Progress(0))
+    node._sequencer = SimpleNamespace(remember=lambda *remembered: None)
+    task = asyncio.create_task(node._remember_unindexed())
+    while not task.done():
+        node._indexer.progress.advance(node._indexer.progress.value + 1)
+        await settle()
+    await task
+    assert journal.reads < 3 * journal.height
