@@ -25,6 +25,9 @@ from node.workers.verifier import encode_refusal
 MAX_PAGE: Final = 1000
 _DEFAULT_PAGE: Final = 50
 
+MAX_UNINDEXED: Final = 3_000_000
+"""Payments that the sequencer remembers for an index that cannot keep up: some 600 MB. More than a start allows."""
+
 PaymentAnswer: TypeAlias = bytes | Refused
 """A receipt as JSON, or a refusal."""
 
@@ -55,7 +58,7 @@ class Methods:
 
     async def send_payments(self, submissions: list[bytes]) -> list[PaymentAnswer]:
         """Verifies, orders and receipts payments, in their order. A submission is the JSON text of its parameters."""
-        if self.backlog + len(submissions) > self._max_backlog:
+        if self.backlog + len(submissions) > self._max_backlog or self.sequencer.unindexed > MAX_UNINDEXED:
             return [Refused(*encode_refusal(Overloaded(self.backlog)))] * len(submissions)
         verdicts = await self._verifiers.verify([_to_list(params) for params in submissions])
         halt = self._find_halt()

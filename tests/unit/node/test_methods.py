@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import pytest
 
 from chain.errors import NotFound
 from chain.primitives import Hash
@@ -18,7 +19,7 @@ class FakeLedger:
     """Sequencer, verifiers and archive in one: it knows the first payment, and orders whatever it is given."""
 
     def __init__(self) -> None:
-        self.count = self.backlog = 0
+        self.count = self.backlog = self.unindexed = 0
         self.ordered: list[Hash] = []
 
     async def verify(self, submissions: list[bytes]) -> list[Verified | Refused]:
@@ -52,3 +53,15 @@ async def test_a_halted_ledger_orders_nothing_and_still_answers_for_what_it_has(
     halts[0] = None
     assert (await methods.send_payments(submissions))[:2] == [b"receipt", b"receipt"]
     assert ledger.ordered == [FIRST.signed.id, SECOND.signed.id]
+
+
+async def test_what_the_index_lacks_is_bounded_as_what_waits_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sequencer remembers it all."""
+    monkeypatch.setattr("node.rpc.methods.MAX_UNINDEXED", 1000)
+    ledger: Any = FakeLedger()
+    methods = Methods(ledger, ledger, ledger, ledger, 100, lambda: None)
+    ledger.unindexed = 1000
+    assert await methods.send_payments([b'["first"]']) == [b"receipt"]
+    ledger.unindexed = 1001
+    (refused,) = await methods.send_payments([b'["first"]'])
+    assert isinstance(refused, Refused) and refused.code == "overloaded"
