@@ -360,12 +360,12 @@ class Sequencer:
         """Whether the draft is left to fill a little longer. A block costs as much as several payments (a signature, a
         trip to the disk's thread, a row of each follower), so under load a few payments wait for each other."""
         draft = self._draft
-        # What is still queued did not fit, or ends the block.
-        if draft is None or self._queue or len(draft.records) >= MAX_BLOCK_RECORDS:
+        if draft is None:
             return False
         loop = asyncio.get_running_loop()
         remaining_s = self._next_write_at - loop.time()
-        if remaining_s <= 0:
+        # What is still queued did not fit, or ends the block.
+        if self._queue or len(draft.records) >= MAX_BLOCK_RECORDS or remaining_s <= 0:
             self._next_write_at = loop.time() + self._min_interval_s
             return False
         if not self._is_waking:
