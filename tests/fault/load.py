@@ -17,7 +17,7 @@ _MOST_IN_BATCH = 25
 _PATIENCE_SECONDS = 60
 _AT_ONCE = 400
 _RETRY_SECONDS = 0.2
-_PAUSE_SECONDS = 0.02
+_PAUSE_SECONDS = 0.05
 """Between two requests: the processors are for the node."""
 
 

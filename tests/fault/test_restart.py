@@ -34,7 +34,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneNode]:
     """Stopped, with two committed epochs and an open one; its Ethereum runs on. Every test leaves it stopped."""
     directory = tmp_path_factory.mktemp("restart")
     with run_l1(directory / "l1") as l1:
-        options = ("--epoch-seconds", "2", "--challenge-period", "3600")
+        options = ("--epoch-seconds", "1", "--challenge-period", "3600")
         with set_up_network(directory / "network", l1, *options) as network:
             for number in range(2):
                 sent = [network.call("tally_sendPayment", *params) for params in make_payments(network, number)]

@@ -115,7 +115,7 @@ class _Remembering:
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stopped]:
     directory = tmp_path_factory.mktemp("tampering")
     with run_l1(directory / "l1") as l1:
-        with set_up_network(directory / "network", l1, "--epoch-seconds", "2") as network:
+        with set_up_network(directory / "network", l1, "--epoch-seconds", "1") as network:
             for number in range(2):
                 sent = pay_in_every_way(network, number)
                 network.wait_for_status(sent, "committed")

@@ -51,7 +51,7 @@ def ethereum(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ethereum]:
 def node(ethereum: Ethereum, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneNode]:
     """Running, with its first epoch committed."""
     directory = tmp_path_factory.mktemp("down")
-    options = ("--epoch-seconds", "2", "--challenge-period", "3600")
+    options = ("--epoch-seconds", "1", "--challenge-period", "3600")
     with set_up_network(directory, ethereum.start(), *options) as network:
         network.wait_for_status(pay(network), "committed")
     node = LoneNode(network)
