@@ -164,6 +164,10 @@ class _SettlementView:
         return self._committer.mined_epoch
 
     @property
+    def end(self) -> str | None:
+        return self._committer.end
+
+    @property
     def synced_until(self) -> int:
         return 0 if self._watcher.synced is None else self._watcher.synced.l1_timestamp
 

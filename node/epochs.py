@@ -41,6 +41,10 @@ class Settlement(Protocol):
         """The last epoch whose commitment is on Ethereum, 0 for none."""
 
     @property
+    def end(self) -> str | None:
+        """Why no commitment of this ledger can be mined any more; None while one can."""
+
+    @property
     def synced_until(self) -> int:
         """Unix seconds: every deposit and listing up to this L1 time is in the ledger; 0 if that is not known yet."""
 
@@ -123,6 +127,8 @@ class EpochKeeper:
 
     def _find_obstacle(self, now: int) -> str | None:
         state, settlement = self._sequencer.state, self._settlement
+        if settlement.end is not None:
+            return settlement.end
         if settlement.mined_epoch < state.epoch - 1:
             return "the last commitment is not mined yet"
         if settlement.mined_epoch >= state.epoch:

@@ -366,7 +366,6 @@ class Sequencer:
         remaining_s = self._next_write_at - loop.time()
         # What is still queued did not fit, or ends the block.
         if self._queue or len(draft.records) >= MAX_BLOCK_RECORDS or remaining_s <= 0:
-            self._next_write_at = loop.time() + self._min_interval_s
             return False
         if not self._is_waking:
             self._is_waking = True
@@ -401,6 +400,7 @@ class Sequencer:
         block_hash = hash_header(header, state.parameters.domain)
         apply_block_end(state, header.number, block_hash, draft.timestamp)
         self.epoch_records += len(draft.records)
+        self._next_write_at = asyncio.get_running_loop().time() + self._min_interval_s
         entry = BLOCK_PREFIX + encode_block(header, draft.encoded)
         self._write(entry, header.number, draft.waiting, lambda: self._publish_block(header, block_hash, draft, tree))
 

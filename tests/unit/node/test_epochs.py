@@ -25,6 +25,7 @@ class FakeSettlement(msgspec.Struct):
     synced_until: int = 0
     newest_l1_time: int = 0
     last_included_at: int = 0
+    end: str | None = None
 
     def follow(self, now_ms: int) -> None:
         """Everything mined, read, and up to date."""
@@ -186,6 +187,13 @@ async def test_the_last_commitment_must_be_mined() -> None:
         office.settlement.mined_epoch = 1
         assert await office.follow_at(2 * EPOCH + 7) == 2
         assert office.keeper.obstacle is None
+
+
+async def test_nothing_is_sealed_that_can_never_be_mined() -> None:
+    async with open_office() as office:
+        office.settlement.end = "halted: the contract takes no commitments any more"
+        assert await office.follow_at(EPOCH) == 0
+        assert office.keeper.obstacle == office.settlement.end
 
 
 async def test_what_piled_up_goes_in_one_commitment() -> None:
