@@ -74,6 +74,9 @@ _SEND_WORDS: Final = (
 )
 
 
+_MAX_SYMBOL: Final = 32
+
+
 class Gateway:
     """Raises `EthereumFault` or `WrongDeployment` from every method that asks, unless it says otherwise."""
 
@@ -323,9 +326,11 @@ class Gateway:
     # ---------------------------------------------------------------------------------------------------------- tokens
 
     async def get_token(self, asset: Address) -> tuple[str | None, int | None]:
-        """(symbol, decimals) as the ERC-20 says; None for what it does not say in the standard's form."""
+        """(symbol, decimals) as the ERC-20 says; None for what it does not say in the standard's form, and for a symbol
+        that is empty, unprintable or longer than 32 characters: it is shown to people."""
         symbol, decimals = await self._read_token(asset, "symbol"), await self._read_token(asset, "decimals")
-        return symbol, decimals
+        is_fit = symbol is not None and 0 < len(symbol) <= _MAX_SYMBOL and symbol.isprintable()
+        return symbol if is_fit else None, decimals
 
     async def _read_token(self, asset: Address, function: str) -> Any:
         abi = load_abi("TestToken")  # any ERC-20 with the optional functions will do

@@ -318,3 +318,31 @@ async def test_a_missing_tip_method_is_a_tip_of_zero_and_any_other_error_a_fault
 def test_what_is_not_hex_is_a_fault(decode: Callable[[Any], Any], value: Any) -> None:
     with pytest.raises(EthereumFault):
         decode(value)
+
+
+# --- tokens
+
+
+@pytest.mark.parametrize(
+    ("symbol", "shown"),
+    [
+        ("TOK", "TOK"),
+        ("₿", "₿"),
+        ("", None),
+        ("x" * 32, "x" * 32),
+        ("x" * 33, None),
+        ("a\x1b[2Jb", None),
+        ("a\nb", None),
+    ],
+)
+async def test_a_tokens_symbol_is_taken_if_it_can_be_shown(symbol: str, shown: str | None) -> None:
+    def answer(params: Sequence[Any]) -> str:
+        is_symbol = params[0]["data"] == "0x" + keccak(b"symbol()")[:4].hex()
+        return "0x" + (eth_abi.encode(["string"], [symbol]) if is_symbol else eth_abi.encode(["uint8"], [6])).hex()
+
+    assert await open_gateway(eth_call=answer).get_token(b"\x01" * 20) == (shown, 6)
+
+
+async def test_a_token_that_does_not_say_or_says_nonsense_has_neither() -> None:
+    for answer in ("0x", "0x1234", RpcError("eth_call", 3, "execution reverted", "0x")):
+        assert await open_gateway(eth_call=answer).get_token(b"\x01" * 20) == (None, None)
