@@ -32,12 +32,14 @@ def anvil(anvil_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         process = subprocess.Popen(
             [str(anvil_path), "--port", "0", "--block-time", "1", "--slots-in-an-epoch", "1"],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True,
         )  # fmt: skip
     try:
         found = wait_until(lambda: re.search(r"Listening on (127\.0\.0\.1:\d+)", log.read_text()), "anvil's start")
         yield f"http://{found[1]}"
     finally:
-        process.kill()
+        # npm's program starts the real one, and does not take it along.
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
