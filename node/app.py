@@ -63,7 +63,7 @@ from node.verification import VerifierPool
 _MAX_REMEMBERED: Final = 2_000_000
 """Payments that the index may lack when serving begins; with more, it is waited for."""
 
-_BLOCK_INTERVAL_SECONDS: Final = 0.002
+_BLOCK_INTERVAL_SECONDS: Final = 0.001
 """Under load only: a payment that comes when no block has been begun for this long leaves at once."""
 
 _GATHER_SECONDS: Final = 0.02
