@@ -68,7 +68,7 @@ def flip_s(signature: bytes) -> bytes:
     return signature[:32] + s.to_bytes(32, "big") + bytes((55 - signature[64],))
 
 
-# --- A10: the same input twice, money from nowhere, a relabelled asset
+# --- the same input twice, money from nowhere, a relabelled asset
 
 
 async def test_one_payment_sent_twice_in_a_batch_pays_once(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ async def test_a_signature_has_one_form_and_another_is_none(spoil: Callable[[byt
         assert get_wealth(desk) == RICH
 
 
-# --- A11: replay
+# --- replay
 
 
 async def test_a_payment_is_charged_once_in_its_epoch_and_in_every_later_one() -> None:
@@ -193,7 +193,7 @@ async def test_a_payment_of_another_deployment_is_not_signed_here(elsewhere: Any
         assert await send(desk, encode(signed)) == ["invalid_signature"]
 
 
-# --- A13: payer = payee
+# --- payer = payee
 
 
 @pytest.mark.parametrize(
