@@ -197,12 +197,17 @@ class Archive:
     async def list_payments(self, wanted: PaymentFilter, cursor: str | None, limit: int) -> dict[str, Any]:
         """Receipts without siblings, newest first."""
         page = await self._ask_index(lambda: self._index.list_payments(wanted, cursor, limit))
+        # A page spans few epochs, and each costs several reads of the committer's file: asked once.
+        statuses = {
+            epoch: _describe_payment_status(self._committer.get_epoch(epoch))
+            for epoch in {item.epoch for item in page.items}
+        }
         items = []
         for item in page.items:
             view, signed = self._get_payment(item.block, item.record)
             receipt = wire.encode_receipt(
                 signed.id,
-                _describe_payment_status(self._committer.get_epoch(item.epoch)),
+                statuses[item.epoch],
                 self._domain_json,
                 wire.encode_payment(signed.payment),
                 signed.signature,

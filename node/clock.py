@@ -21,12 +21,16 @@ class LedgerClock:
         self._max_lead_s = max_lead_s
 
     def __call__(self) -> int:
-        now, l1_time = self._read_ms(), self._get_l1_time()
-        return min(now, (l1_time + self._max_lead_s) * 1000) if l1_time else now
+        return self._bound(self._read_ms())
 
     def find_problem(self) -> str | None:
         """Why blocks would not be dated by this machine's clock now."""
-        lead_ms = self._read_ms() - self()
-        if lead_ms <= 0:  # read after one another: the second may be later
+        now = self._read_ms()
+        lead_ms = now - self._bound(now)
+        if not lead_ms:
             return None
         return f"this machine's clock is {self._max_lead_s + lead_ms / 1000:.0f} s ahead of Ethereum's newest block"
+
+    def _bound(self, now: int) -> int:
+        l1_time = self._get_l1_time()
+        return min(now, (l1_time + self._max_lead_s) * 1000) if l1_time else now
