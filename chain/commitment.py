@@ -6,7 +6,7 @@ import msgspec
 
 from chain.encoding import Reader, encode_address_word, encode_u16, encode_u64, encode_u128, encode_u256
 from chain.hashing import keccak
-from chain.merkle import EMPTY_SUM, SumNode
+from chain.merkle import SumNode
 from chain.params import Domain
 from chain.primitives import ZERO_HASH, Address, Hash
 
@@ -65,11 +65,6 @@ class Commitment(msgspec.Struct, frozen=True):
 
 NO_COMMITMENT: Final = Commitment(0, ZERO_HASH, 0, 0, 0, ZERO_HASH, ZERO_HASH, ())
 """What stands before the first commitment."""
-
-
-def make_empty_line(asset: Address) -> AssetCommitment:
-    """The line of an asset in which nothing has happened yet: all zeros."""
-    return AssetCommitment(asset, EMPTY_SUM[0], 0, 0, 0, 0, EMPTY_SUM[0], 0, 0)
 
 
 def hash_commitment(commitment: Commitment, domain: Domain) -> Hash:

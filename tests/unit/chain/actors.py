@@ -5,6 +5,7 @@ from typing import Any, Final
 from coincurve import PrivateKey, PublicKey
 
 from chain.block import Block, Deposit, Header, Record, build_records_tree, make_deposit
+from chain.commitment import AssetCommitment
 from chain.hashing import keccak
 from chain.ledger import Ledger
 from chain.params import Parameters
@@ -99,3 +100,8 @@ def make_ledger(*records: Record, is_auditing: bool = True) -> Ledger:
     if records:
         ledger.apply_block(make_block(ledger, *records))
     return ledger
+
+
+def make_empty_line(asset: Address) -> AssetCommitment:
+    """The line of an asset in which nothing has happened yet: all zeros."""
+    return AssetCommitment(asset, ZERO_HASH, 0, 0, 0, 0, ZERO_HASH, 0, 0)

@@ -10,11 +10,10 @@ from chain.commitment import (
     decode_commitment,
     encode_commitment,
     hash_commitment,
-    make_empty_line,
 )
 from chain.errors import MalformedBytes
 from chain.merkle import EMPTY_SUM
-from tests.unit.chain.actors import DOMAIN, ETHER, TOKEN, some_hash
+from tests.unit.chain.actors import DOMAIN, ETHER, TOKEN, make_empty_line, some_hash
 
 LINE = AssetCommitment(TOKEN, some_hash("s"), 10**20, 9, 8, 7, some_hash("w"), 3, 10**9)
 COMMITMENT = Commitment(

@@ -7,7 +7,7 @@ import pytest
 
 from chain.account import AccountLeaf, NonceWindow, continues, decode_account_leaf
 from chain.block import Block, Deposit
-from chain.commitment import hash_commitment, make_empty_line
+from chain.commitment import hash_commitment
 from chain.errors import BrokenInvariant
 from chain.ledger import Ledger, SealedEpoch
 from chain.merkle import EMPTY_SUM
@@ -27,6 +27,7 @@ from tests.unit.chain.actors import (
     UNLISTED,
     deposit,
     make_block,
+    make_empty_line,
     make_ledger,
     make_payment,
     make_state,

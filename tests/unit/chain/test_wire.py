@@ -11,13 +11,25 @@ from eth_utils import to_checksum_address
 from chain import wire
 from chain.account import AccountLeaf, NonceWindow
 from chain.block import Header, hash_header
-from chain.commitment import Commitment, make_empty_line
+from chain.commitment import Commitment
 from chain.errors import MalformedPayment, MalformedRequest, Refusal
 from chain.evidence import AccountProof, WithdrawalClaim
 from chain.primitives import MAX_U32, MAX_U64, MAX_U128, MAX_U256, ZERO_HASH
 from chain.receipt import Inclusion, Receipt
 from chain.statement import Withdrawal
-from tests.unit.chain.actors import ALICE, BOB, CAROL, DOMAIN, ETHER, TOKEN, deposit, make_payment, sign, some_hash
+from tests.unit.chain.actors import (
+    ALICE,
+    BOB,
+    CAROL,
+    DOMAIN,
+    ETHER,
+    TOKEN,
+    deposit,
+    make_empty_line,
+    make_payment,
+    sign,
+    some_hash,
+)
 
 PAYMENT_FORM: Final[dict[str, Any]] = {
     "asset": "0x" + TOKEN.hex(),

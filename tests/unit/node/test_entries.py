@@ -3,7 +3,7 @@
 import pytest
 
 from chain.block import Block, Header, build_records_tree, encode_block, encode_record
-from chain.commitment import Commitment, make_empty_line
+from chain.commitment import Commitment
 from chain.errors import MalformedBytes
 from chain.primitives import MAX_U64
 from node.entries import (
@@ -27,6 +27,7 @@ from tests.unit.chain.actors import (
     PARAMETERS,
     TOKEN,
     deposit,
+    make_empty_line,
     make_payment,
     sign,
     some_hash,
