@@ -24,7 +24,8 @@ from devnet.bootstrap import derive_accounts, open_keys, set_up
 from devnet.demo import play
 from devnet.l1.process import find_import_path, start_l1
 from devnet.settings import DevnetOptions, DevnetProblem, Setup
-from node.ethereum.endpoint import Endpoint
+from node.config import LOCAL_HOSTS
+from node.ethereum.endpoint import Endpoint, split_url
 from node.ethereum.faults import EthereumFault
 from node.ethereum.gateway import decode_quantity
 
@@ -136,6 +137,8 @@ class _Devnet:
     def _write_config(self, setup: Setup) -> Path:
         """The node's configuration: what `tally node --config` takes, too."""
         options, keys = self._options, self._options.data_dir / "keys"
+        # Pages suggest it to browsers; one elsewhere is not shown to everybody unasked, for its URL may hold a key.
+        is_local = split_url(self._l1_url).hostname in LOCAL_HOSTS
         sections: dict[str, dict[str, Any]] = {
             "": {
                 "data_dir": str((options.data_dir / "node").resolve()),
@@ -162,6 +165,7 @@ class _Devnet:
                 }
                 for role in ("operator", "gas")
             },
+            "explorer": {"public_l1_url": self._l1_url} if is_local else {},
         }
         lines = ["# Written by `tally devnet` at every start.\n"]
         for section, values in sections.items():

@@ -19,6 +19,13 @@ from node.ethereum.endpoint import split_url
 
 _ENVIRONMENT_PREFIX: Final = "TALLYSTICK_"
 
+MIN_TOKEN_SIZE: Final = 16
+"""Characters of the operator's token: enough of a random one that guessing is hopeless."""
+_MAX_TOKEN_SIZE: Final = 1024
+
+LOCAL_HOSTS: Final = ("localhost", "127.0.0.1")
+"""Where pages may connect to without TLS, by their own policy and that of browsers."""
+
 
 class ConfigurationError(ValueError):
     """The configuration is not one that a node can run with; the message names the key."""
@@ -49,12 +56,27 @@ class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password_file: str
 
 
+class ExplorerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    operator_token_file: str | None = None
+    """The file that holds the token which opens `/operator`; without one there is no such page. At least 16 characters
+    of visible ASCII, white space around them aside. Who else may read the file is not looked at: keep it as a password
+    file is kept (`umask 077`)."""
+    public_l1_url: str | None = None
+    """JSON-RPC endpoint of an Ethereum client that pages suggest to readers, whose browsers ask it directly: it must
+    answer any origin (CORS), by https:// unless it is on the reader's own machine. Everybody sees it, so it holds no
+    key that is not meant to be public. Without one, readers type their own."""
+    l1_explorer_url: str | None = None
+    """What stands before `/tx/…` and `/address/…` in links to an explorer of Ethereum; without one, that of the chain,
+    if it has a well-known one."""
+
+
 class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ethereum: EthereumConfig
     operator: KeyConfig
     """Signs blocks and commitments."""
     gas: KeyConfig
     """Pays for the commitments' L1 transactions; another key than the operator's."""
+    explorer: ExplorerConfig = ExplorerConfig()
     data_dir: str = "data"
     host: str = "127.0.0.1"
     port: int = 8645
@@ -72,8 +94,8 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_config(path: Path | None, environment: Mapping[str, str] | None = None) -> NodeConfig:
-    """Raises `ConfigurationError` for an unreadable file, an unknown key, a missing one, or a value of the wrong type
-    or range. Relative paths are taken from the file's directory."""
+    """Raises `ConfigurationError` for an unreadable file, an unknown key, a missing one, a value of the wrong type or
+    range, or an operator's token that cannot be one. Relative paths are taken from the file's directory."""
     values: dict[str, Any] = {}
     if path is not None:
         try:
@@ -86,7 +108,30 @@ def load_config(path: Path | None, environment: Mapping[str, str] | None = None)
     except msgspec.ValidationError as error:
         raise ConfigurationError(str(error)) from error
     _check(config)
-    return _resolve_paths(config, path.parent if path is not None else Path())
+    config = _resolve_paths(config, path.parent if path is not None else Path())
+    read_operator_token(config)
+    return config
+
+
+def read_operator_token(config: NodeConfig) -> str | None:
+    """None when the operator's page is off. Raises `ConfigurationError` for a file that cannot be read, or that holds
+    no token; the message does not quote it."""
+    path = config.explorer.operator_token_file
+    if path is None:
+        return None
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_MAX_TOKEN_SIZE + 1)
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+        raise ConfigurationError(f"explorer.operator_token_file: {error}") from error
+    token = content.strip().decode("latin-1")
+    if len(content) > _MAX_TOKEN_SIZE or len(token) < MIN_TOKEN_SIZE:
+        raise ConfigurationError(
+            f"explorer.operator_token_file: a token has from {MIN_TOKEN_SIZE} to {_MAX_TOKEN_SIZE} characters"
+        )
+    if not all("!" <= character <= "~" for character in token):
+        raise ConfigurationError("explorer.operator_token_file: a token is of visible ASCII, without spaces")
+    return token
 
 
 def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> None:
@@ -126,6 +171,7 @@ def _check(config: NodeConfig) -> None:
         split_url(ethereum.url)
     except ValueError as error:
         raise ConfigurationError(f"ethereum.url: {error}") from None
+    _check_explorer(config.explorer)
     try:
         decode_address(ethereum.settlement, "ethereum.settlement")
     except MalformedRequest as error:
@@ -136,6 +182,33 @@ def _check(config: NodeConfig) -> None:
         raise ConfigurationError(f"log_level is {config.log_level!r}, it must be debug, info, warning or error")
 
 
+def _check_explorer(explorer: ExplorerConfig) -> None:
+    for key in ("public_l1_url", "l1_explorer_url"):
+        value = getattr(explorer, key)
+        if value is not None:
+            try:
+                _check_public_url(value)
+            except ValueError as error:
+                raise ConfigurationError(f"explorer.{key}: {error}") from None
+    if explorer.l1_explorer_url is not None and "?" in explorer.l1_explorer_url:
+        raise ConfigurationError("explorer.l1_explorer_url: it is the beginning of links, so it has no query")
+    url = explorer.public_l1_url
+    if url is not None and split_url(url).scheme != "https" and split_url(url).hostname not in LOCAL_HOSTS:
+        raise ConfigurationError(
+            "explorer.public_l1_url: browsers ask it by https://, or by http:// on their own machine "
+            f"({' or '.join(LOCAL_HOSTS)})"
+        )
+
+
+def _check_public_url(url: str) -> None:
+    """Raises ValueError, which does not quote it, for what cannot stand in a page and be followed from there."""
+    parts = split_url(url)
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a URL that everybody sees holds no name and password")
+    if parts.fragment or not all("!" <= character <= "~" for character in url) or set(url) & set("\"'<>\\"):
+        raise ValueError("a URL has no fragment here, and is of visible ASCII")
+
+
 def _resolve_paths(config: NodeConfig, base: Path) -> NodeConfig:
     def resolve(path: str) -> str:
         return str((base / path).resolve())
@@ -143,9 +216,16 @@ def _resolve_paths(config: NodeConfig, base: Path) -> NodeConfig:
     def resolve_key(key: KeyConfig) -> KeyConfig:
         return KeyConfig(resolve(key.keystore), resolve(key.password_file))
 
+    explorer = config.explorer
+    token_file, links = explorer.operator_token_file, explorer.l1_explorer_url
     return msgspec.structs.replace(
         config,
         data_dir=resolve(config.data_dir),
         operator=resolve_key(config.operator),
         gas=resolve_key(config.gas),
+        explorer=msgspec.structs.replace(
+            explorer,
+            operator_token_file=None if token_file is None else resolve(token_file),
+            l1_explorer_url=None if links is None else links.rstrip("/"),
+        ),
     )

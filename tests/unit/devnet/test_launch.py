@@ -14,6 +14,7 @@ import pytest
 from chain.primitives import ETHER
 from devnet.launch import _Devnet
 from devnet.settings import DevnetOptions, DevnetProblem, Setup
+from node.config import ExplorerConfig, load_config
 
 PATIENCE_SECONDS = 20
 SETUP = Setup(l1_chain_id=31337, settlement=bytes(range(20)), token=ETHER, demo_keys=())
@@ -45,6 +46,24 @@ def start(tmp_path: Path) -> Callable[..., QuietDevnet]:
 def ending_process() -> "Iterator[subprocess.Popen[bytes]]":
     with subprocess.Popen([sys.executable, "-c", "raise SystemExit(7)"]) as process:
         yield process
+
+
+@pytest.mark.parametrize(
+    ("l1_url", "suggested"),
+    [
+        ("http://127.0.0.1:8545", "http://127.0.0.1:8545"),
+        ("http://localhost:1", "http://localhost:1"),
+        ("http://ethereum:8545", None),
+        ("https://l1.example/v2/key", None),
+    ],
+)
+def test_browsers_are_pointed_to_an_ethereum_of_their_own_machine_alone(
+    tmp_path: Path, l1_url: str, suggested: str | None
+) -> None:
+    devnet = _Devnet(DevnetOptions(data_dir=tmp_path), l1_url, None, None)
+    config = load_config(devnet._write_config(SETUP), {})
+    assert config.explorer == ExplorerConfig(public_l1_url=suggested)
+    assert (config.ethereum.url, config.ethereum.chain_id) == (l1_url, SETUP.l1_chain_id)
 
 
 def count_open_files() -> int:

@@ -125,7 +125,7 @@ def test_a_fault_of_ours_is_answered_and_logged(ask, devnet, monkeypatch, caplog
 # -- HTTP --------------------------------------------------------------------------------------------------------------
 
 
-async def send_http(application, method="POST", path="/", chunks=(b"",)):
+async def send_http(application, method="POST", path="/", chunks=(b"",), headers=()):
     events = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
     events[-1]["more_body"] = False
     sent = []
@@ -136,7 +136,7 @@ async def send_http(application, method="POST", path="/", chunks=(b"",)):
     async def send(event):
         sent.append(event)
 
-    await application({"type": "http", "method": method, "path": path}, receive, send)
+    await application({"type": "http", "method": method, "path": path, "headers": list(headers)}, receive, send)
     if not sent:
         return None
     return sent[0]["status"], dict(sent[0]["headers"]), b"".join(event.get("body", b"") for event in sent)
@@ -156,6 +156,15 @@ async def test_preflight(application):
     assert headers[b"access-control-allow-origin"] == b"*"
     assert b"POST" in headers[b"access-control-allow-methods"]
     assert headers[b"access-control-allow-headers"] == b"*"
+
+
+@pytest.mark.parametrize("origin", [b"null", b"http://127.0.0.1:8645", b"https://elsewhere.example"])
+async def test_pages_of_any_origin_may_ask_also_those_read_from_disk(application, origin):
+    asked = [(b"origin", origin), (b"content-type", b"application/json")]
+    wanted = [(b"origin", origin), (b"access-control-request-headers", b"content-type")]
+    for method, sent in (("OPTIONS", wanted), ("POST", asked)):
+        _, headers, _ = await send_http(application, method, chunks=(json.dumps(request()).encode(),), headers=sent)
+        assert headers[b"access-control-allow-origin"] == b"*"
 
 
 async def test_a_notification_has_no_body(application):

@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from node.config import ConfigurationError, EthereumConfig, KeyConfig, NodeConfig, load_config
+from node.config import (
+    ConfigurationError,
+    EthereumConfig,
+    ExplorerConfig,
+    KeyConfig,
+    NodeConfig,
+    load_config,
+    read_operator_token,
+)
 
 SETTLEMENT = "0x" + "5e" * 20
 MINIMAL = f"""
@@ -213,3 +221,99 @@ def test_a_file_is_utf8_whatever_the_locale(tmp_path: Path) -> None:
 def test_bounds_themselves_are_allowed(tmp_path: Path) -> None:
     config = load(tmp_path, "port = 0\nepoch_seconds = 1\nverifiers = 256\n", ethereum="confirmations = 1")
     assert (config.port, config.epoch_seconds, config.verifiers, config.ethereum.confirmations) == (0, 1, 256, 1)
+
+
+# --- the explorer's part
+
+TOKEN = "correct-horse-battery-staple"
+
+
+def load_explorer(directory: Path, lines: str) -> NodeConfig:
+    return load_config(write(directory, f"{MINIMAL}\n[explorer]\n{lines}\n"), {})
+
+
+def test_without_its_section_the_explorer_suggests_nothing_and_the_operators_page_is_off(tmp_path: Path) -> None:
+    config = load(tmp_path)
+    assert config.explorer == ExplorerConfig(None, None, None)
+    assert read_operator_token(config) is None
+
+
+def test_the_explorers_section_is_read(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(f"  {TOKEN}\n")
+    config = load_explorer(
+        tmp_path,
+        'operator_token_file = "token"\npublic_l1_url = "https://l1.example/v2/public?a=b"\n'
+        'l1_explorer_url = "https://sepolia.etherscan.io/"',
+    )
+    assert config.explorer == ExplorerConfig(
+        operator_token_file=str(tmp_path / "token"),
+        public_l1_url="https://l1.example/v2/public?a=b",
+        l1_explorer_url="https://sepolia.etherscan.io",
+    )
+    assert read_operator_token(config) == TOKEN
+    assert TOKEN not in repr(config)
+
+
+def test_the_environment_reaches_the_explorers_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    config = load(
+        tmp_path,
+        environment={
+            "TALLYSTICK_EXPLORER__OPERATOR_TOKEN_FILE": str(tmp_path / "token"),
+            "TALLYSTICK_EXPLORER__PUBLIC_L1_URL": "http://localhost:8545",
+        },
+    )
+    assert config.explorer.public_l1_url == "http://localhost:8545"
+    assert read_operator_token(config) == TOKEN
+    with pytest.raises(ConfigurationError, match="token"):
+        load(tmp_path, environment={"TALLYSTICK_EXPLORER__TOKEN": TOKEN})
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "a" * 15, " " * 40, f"{'a' * 15}\n", "a" * 1025, "two words of a token", "clé-" * 8, "a" * 16 + "\0"],
+)
+def test_what_is_no_token_is_refused_and_not_quoted(tmp_path: Path, content: str) -> None:
+    (tmp_path / "token").write_text(content)
+    with pytest.raises(ConfigurationError, match=r"explorer\.operator_token_file: ") as refused:
+        load_explorer(tmp_path, 'operator_token_file = "token"')
+    assert not content.strip() or content.strip() not in str(refused.value)
+
+
+@pytest.mark.parametrize("path", ["none", ".", "", "a\\u0000b"])
+def test_a_token_that_cannot_be_read_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"explorer\.operator_token_file: "):
+        load_explorer(tmp_path, f'operator_token_file = "{path}"')
+
+
+@pytest.mark.parametrize("key", ["public_l1_url", "l1_explorer_url"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "localhost:8545", "ws://localhost", "javascript:alert(1)", "//l1.example", "https://", "https://a:b",
+        "https://user@l1.example", "https://user:secret@l1.example", "https://l1.example/#part",
+        "https://l1.example/a b", "https://l1.example/\\\"><script>", "https://l1.example/ü",
+    ],
+)  # fmt: skip
+def test_a_url_for_readers_is_one_that_a_page_can_show(tmp_path: Path, key: str, url: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"explorer\.{key}: ") as refused:
+        load_explorer(tmp_path, f'{key} = "{url}"')
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["http://l1.example", "http://192.168.1.7:8545", "http://ethereum:8545"])
+def test_an_endpoint_that_browsers_would_not_ask_is_not_suggested(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"explorer\.public_l1_url: .*https"):
+        load_explorer(tmp_path, f'public_l1_url = "{url}"')
+    assert load_explorer(tmp_path, f'l1_explorer_url = "{url}"').explorer.l1_explorer_url == url
+
+
+def test_links_begin_with_a_url_that_has_no_query(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"explorer\.l1_explorer_url: "):
+        load_explorer(tmp_path, 'l1_explorer_url = "https://l1.example/?chain=1"')
+
+
+@pytest.mark.parametrize("line", ["token = 'x'", "operator_token_file = 1", "public_l1_url = ['a']"])
+def test_the_explorers_section_refuses_what_it_does_not_know(tmp_path: Path, line: str) -> None:
+    with pytest.raises(ConfigurationError, match=line.split(" ", maxsplit=1)[0]):
+        load_explorer(tmp_path, line)
