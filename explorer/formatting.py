@@ -2,6 +2,7 @@
 
 import unicodedata
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -19,6 +20,12 @@ _NEVER_MS: Final = 253_402_300_800_000
 """The year 10000, which calendars in Python do not reach."""
 
 _SPANS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+_JOINER: Final = "\u200d"
+"""Makes one emoji of several."""
+
+_BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Letters and signs by their category, but nothing is seen of them."""
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -51,6 +58,12 @@ def format_amount(base_units: int, token: Token) -> str:
     return f"{whole}.{fraction}" if fraction else whole
 
 
+def format_change(base_units: int, token: Token) -> str:
+    """With its sign, which is a real minus: "+1.5", "−1.5", "0"."""
+    sign = "+" if base_units > 0 else "−" if base_units < 0 else ""
+    return sign + format_amount(abs(base_units), token)
+
+
 def format_count(count: int) -> str:
     return f"{count:,}"
 
@@ -77,6 +90,37 @@ def format_age(time_ms: int, now_ms: int) -> str:
             span = f"{seconds // length} {unit}"
             return f"in {span}" if time_ms > now_ms else f"{span} ago"
     return "now"
+
+
+def format_duration(duration_ms: int) -> str:
+    """In its two largest units, rounded down: "340 ms", "5.2 s", "1 min 5 s", "2 h", "3 d 4 h"."""
+    if duration_ms < 1000:
+        return f"{duration_ms} ms"
+    seconds = duration_ms // 1000
+    if seconds < 60:
+        tenths = duration_ms % 1000 // 100
+        return f"{seconds}.{tenths} s" if tenths else f"{seconds} s"
+    for (length, unit), (part, part_unit) in pairwise(_SPANS):
+        if seconds >= length:
+            rest = seconds % length // part
+            return f"{seconds // length} {unit} {rest} {part_unit}" if rest else f"{seconds // length} {unit}"
+    raise AssertionError("a minute is the shortest of the lengths")
+
+
+def make_visible(words: str) -> str:
+    """What others wrote, with the number in the place of each letter that has no form of its own: controls, marks that
+    turn the direction of writing, odd spaces, lone surrogates. So no two texts look alike that are not."""
+    return "".join([_show_letter(words, place) for place in range(len(words))])
+
+
+def _show_letter(words: str, place: int) -> str:
+    letter = words[place]
+    category = unicodedata.category(letter)
+    if letter == " " or (category[0] not in "CZ" and letter not in _BLANK):
+        return letter
+    if letter == _JOINER and unicodedata.category(words[place + 1 : place + 2] or " ") == "So":
+        return letter
+    return f"⟨U+{ord(letter):04X}⟩"
 
 
 def _to_datetime(time_ms: int) -> datetime:

@@ -6,12 +6,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(
     (
-        # No script, frame, font or connection at all: the pages need none yet.
+        # No frame, font or plugin, and nothing inline.
         "default-src 'none'",
         "style-src 'self'",
-        "img-src 'self'",
+        "script-src 'self'",
+        "img-src 'self' data:",
+        # The reader's own Ethereum node, which proofs are checked against.
+        "connect-src 'self' https: http://localhost:* http://127.0.0.1:*",
         "base-uri 'none'",
-        "form-action 'none'",
+        "form-action 'self'",
         "frame-ancestors 'none'",
     )
 )
@@ -29,17 +32,22 @@ LIVE: Final = "no-store"
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 
 _ENCODED: Final = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS]
+_POLICY: Final = b"content-security-policy"
 _CACHE_CONTROL: Final = b"cache-control"
 
 
 def with_security_headers(application: ASGIApp) -> ASGIApp:
-    """Around everything, so that errors carry them too. What says nothing of caching is not to be kept."""
+    """Around everything, so that errors carry them too. What says nothing of caching is not to be kept. A page that
+    needs another policy sends its own, which then stands in place of ours."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [*message.get("headers", ()), *_ENCODED]
-                if all(name.lower() != _CACHE_CONTROL for name, _ in headers):
+                given = message.get("headers", ())
+                names = {name.lower() for name, _ in given}
+                ours = [header for header in _ENCODED if header[0] != _POLICY or _POLICY not in names]
+                headers = [*given, *ours]
+                if _CACHE_CONTROL not in names:
                     headers.append((_CACHE_CONTROL, LIVE.encode()))
                 message = {**message, "headers": headers}
             await send(message)

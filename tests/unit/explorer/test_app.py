@@ -5,13 +5,15 @@ import json
 import threading
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from explorer.app import Explorer
-from explorer.headers import IMMUTABLE, LIVE, SECURITY_HEADERS
+from explorer.headers import IMMUTABLE, LIVE, SECURITY_HEADERS, with_security_headers
 from node.index import IndexReader
 from tests.unit.explorer.conftest import World
 from tests.unit.explorer.reading import ask, ask_failing
 
+MEDIA_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 LIVE_PATHS = ["/", "/health/live", "/health/ready", "/metrics"]
 
 
@@ -25,12 +27,27 @@ async def test_every_answer_is_guarded_and_not_kept(world: World, path: str, met
     assert "server" not in answer.headers
 
 
-def test_the_policy_allows_our_own_style_and_pictures_alone() -> None:
+def test_the_policy_allows_our_own_files_and_the_readers_own_ethereum_node_alone() -> None:
     policy = dict(SECURITY_HEADERS)["content-security-policy"]
     assert policy == (
-        "default-src 'none'; style-src 'self'; img-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+        "connect-src 'self' https: http://localhost:* http://127.0.0.1:*; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
+
+
+async def test_a_page_may_bring_a_policy_of_its_own_but_drop_no_other_header() -> None:
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"Content-Security-Policy", b"default-src 'none'"), (b"cache-control", IMMUTABLE.encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    answer = await ask(with_security_headers(application), "/")
+    assert answer.headers.pop("Content-Security-Policy") == "default-src 'none'"
+    assert answer.headers == {
+        **{name: value for name, value in SECURITY_HEADERS if name != "content-security-policy"},
+        "cache-control": IMMUTABLE,
+    }
 
 
 @pytest.mark.parametrize("path", LIVE_PATHS)
@@ -72,12 +89,14 @@ async def test_what_the_page_refers_to_is_there_and_kept_for_good(world: World) 
     page = (await ask(world.explorer, "/")).page
     paths = {attributes[name] for _, attributes in page.elements for name in ("href", "src") if name in attributes}
     files = sorted([path for path in paths if path is not None and path.startswith("/static/")])
-    assert {path.rsplit("/", 1)[1] for path in files} == {"mark.svg", "style.css"}
+    assert {path.rsplit("/", 1)[1] for path in files} == {
+        "mark.svg", "style.css", "theme.js", "page.js", "live.js", "copy.js",
+    }  # fmt: skip
     for path in files:
         answer = await ask(world.explorer, path)
         assert answer.status == 200 and answer.body
         assert answer.headers["cache-control"] == IMMUTABLE
-        assert answer.headers["content-type"] in ("text/css; charset=utf-8", "image/svg+xml")
+        assert answer.headers["content-type"] == MEDIA_TYPES[path.rsplit(".", 1)[1]]
         # Another hash would be kept for good with these bytes.
         digest = path.split("/")[2]
         assert (await ask(world.explorer, path.replace(digest, digest[::-1]))).status == 404
