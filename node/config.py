@@ -122,7 +122,7 @@ def read_operator_token(config: NodeConfig) -> str | None:
     try:
         with Path(path).open("rb") as file:
             content = file.read(_MAX_TOKEN_SIZE + 1)
-    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+    except OSError as error:
         raise ConfigurationError(f"explorer.operator_token_file: {error}") from error
     token = content.strip().decode("latin-1")
     if len(content) > _MAX_TOKEN_SIZE or len(token) < MIN_TOKEN_SIZE:

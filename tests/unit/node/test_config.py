@@ -280,7 +280,7 @@ def test_what_is_no_token_is_refused_and_not_quoted(tmp_path: Path, content: str
     assert not content.strip() or content.strip() not in str(refused.value)
 
 
-@pytest.mark.parametrize("path", ["none", ".", "", "a\\u0000b"])
+@pytest.mark.parametrize("path", ["none", ".", ""])
 def test_a_token_that_cannot_be_read_is_refused(tmp_path: Path, path: str) -> None:
     with pytest.raises(ConfigurationError, match=r"explorer\.operator_token_file: "):
         load_explorer(tmp_path, f'operator_token_file = "{path}"')
