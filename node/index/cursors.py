@@ -35,3 +35,8 @@ def decode_pair(cursor: str) -> tuple[int, int]:
     if match is None:
         raise MalformedRequest("cursor: not one that an earlier page gave")
     return int(match[1], 16), int(match[2], 16)
+
+
+def move_cursor(cursor: str, places: int) -> str:
+    """A cursor of a list of records, so many places further on in the ledger. Raises `MalformedRequest`."""
+    return encode_place(max(decode_place(cursor) + places, 0))

@@ -5,6 +5,7 @@ from typing import Final, TypeAlias
 
 from chain.errors import MalformedRequest
 from chain.primitives import Address, Hash
+from node.index.records import Holding, Period
 from node.index.schema import MAX_PLACE, decode_amount, pack_holding, pack_place
 
 MAX_LIMIT: Final = 1000
@@ -55,10 +56,19 @@ def find_holding(db: sqlite3.Connection, account: Address, asset: Address) -> in
     return None if account_id is None or asset_id is None else pack_holding(account_id, asset_id)
 
 
-def find_epoch_span(db: sqlite3.Connection, epoch: int) -> Span | None:
-    """The places of an epoch, of the open one so far; None when there is no such epoch."""
-    row = db.execute("SELECT first_block, last_block FROM epochs WHERE number = ?", (epoch,)).fetchone()
+def find_period_span(db: sqlite3.Connection, period: Period) -> Span | None:
+    """The places of an epoch, of the open one so far, or of a span of time; None when there is no such epoch."""
+    if not isinstance(period, int):
+        return find_time_span(db, period.from_s, period.to_s)
+    row = db.execute("SELECT first_block, last_block FROM epochs WHERE number = ?", (period,)).fetchone()
     return None if row is None else (pack_place(row[0], 0), pack_place(row[1] + 1, 0))
+
+
+def find_epochs_span(db: sqlite3.Connection, first: int | None, last: int | None) -> Span:
+    """The places of all epochs from `first` to `last`, both included; None for no end."""
+    low = 0 if first is None else _find_epoch_start(db, first)
+    high = MAX_PLACE if last is None else _find_epoch_start(db, last + 1)
+    return low, high
 
 
 def find_time_span(db: sqlite3.Connection, from_s: int | None, to_s: int | None) -> Span:
@@ -68,22 +78,38 @@ def find_time_span(db: sqlite3.Connection, from_s: int | None, to_s: int | None)
     return low, high
 
 
-def read_debited(db: sqlite3.Connection, holding: int, before: int) -> int:
-    """The sum of all debits of a holding at places below `before`."""
+def read_debited(db: sqlite3.Connection, holding: int, before: int) -> tuple[int, int]:
+    """Sum and count of all debits of a holding at places below `before`."""
     row = db.execute(
-        "SELECT debited FROM debits WHERE holding = ? AND place < ? ORDER BY place DESC LIMIT 1", (holding, before)
+        "SELECT debited, count FROM debits WHERE holding = ? AND place < ? ORDER BY place DESC LIMIT 1",
+        (holding, before),
     ).fetchone()
-    return 0 if row is None else decode_amount(row[0])
+    return (0, 0) if row is None else (decode_amount(row[0]), row[1])
 
 
-def read_credited(db: sqlite3.Connection, holding: int, before: int, output: int = 0) -> int:
-    """The sum of all credits of a holding at places below `before`, and there at outputs below `output`."""
+def read_credited(db: sqlite3.Connection, holding: int, before: int, output: int = 0) -> tuple[int, int]:
+    """Sum and count of all credits of a holding at places below `before`, and there at outputs below `output`."""
     row = db.execute(
-        "SELECT credited FROM credits WHERE holding = ? AND (place, output) < (?, ?) "
+        "SELECT credited, count FROM credits WHERE holding = ? AND (place, output) < (?, ?) "
         "ORDER BY place DESC, output DESC LIMIT 1",
         (holding, before, output),
     ).fetchone()
-    return 0 if row is None else decode_amount(row[0])
+    return (0, 0) if row is None else (decode_amount(row[0]), row[1])
+
+
+def list_holdings(db: sqlite3.Connection, account: Address) -> list[Holding]:
+    """One for each listed asset in which the account has an entry, in the contract's order."""
+    account_id = find_account(db, account)
+    holdings: list[Holding] = []
+    if account_id is None:
+        return holdings
+    for asset_id, asset in enumerate(list_assets(db)):
+        holding = pack_holding(account_id, asset_id)
+        debited, debit_count = read_debited(db, holding, MAX_PLACE)
+        credited, credit_count = read_credited(db, holding, MAX_PLACE)
+        if debit_count or credit_count:
+            holdings.append(Holding(asset, debited, credited, debit_count, credit_count))
+    return holdings
 
 
 def _find_first_place(db: sqlite3.Connection, second: int) -> int:
@@ -92,4 +118,10 @@ def _find_first_place(db: sqlite3.Connection, second: int) -> int:
         "SELECT number FROM blocks WHERE timestamp >= ? ORDER BY timestamp, number LIMIT 1",
         (min(max(second, 0), _MAX_SECONDS) * 1000,),
     ).fetchone()
+    return MAX_PLACE if row is None else pack_place(row[0], 0)
+
+
+def _find_epoch_start(db: sqlite3.Connection, epoch: int) -> int:
+    """The first place of an epoch; beyond every place when it has not begun."""
+    row = db.execute("SELECT first_block FROM epochs WHERE number = ?", (min(max(epoch, 1), MAX_PLACE),)).fetchone()
     return MAX_PLACE if row is None else pack_place(row[0], 0)

@@ -1,9 +1,10 @@
-"""Lists of payments, newest first. The filter chooses which indexes are walked; each gives places in that order."""
+"""Lists of payments, newest first or last. The filter chooses which indexes are walked; each gives places in order."""
 
 import heapq
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -13,9 +14,24 @@ from chain.kinds import KIND_CODES, WITHDRAW
 from chain.payment import Output
 from chain.primitives import ZERO_HASH, Address, Hash
 from node.index.cursors import decode_place, encode_place
-from node.index.lookups import check_limit, find_account, find_asset, find_time_span, list_assets
+from node.index.lookups import (
+    check_limit,
+    find_account,
+    find_asset,
+    find_epochs_span,
+    find_time_span,
+    list_assets,
+)
 from node.index.records import IndexedPayment, Page
-from node.index.schema import KINDS_BY_CODE, MAX_PLACE, RECORD_BITS, decode_amount, pack_holding, unpack_place
+from node.index.schema import (
+    KINDS_BY_CODE,
+    MAX_PLACE,
+    RECORD_BITS,
+    decode_amount,
+    pack_holding,
+    pack_place,
+    unpack_place,
+)
 
 MAX_VISITED: Final = 5_000
 """Records looked at to fill one page, where a filter has no index of its own: some 20 ms."""
@@ -23,17 +39,26 @@ MAX_VISITED: Final = 5_000
 Addresses: TypeAlias = Callable[[sqlite3.Connection, int], Address]
 """Account id → its address."""
 
+_Source: TypeAlias = tuple[str, tuple[Any, ...]]
+"""A table with a condition, and the values for it: rows with a place, which their index has in order."""
+
 _SELECT_PAYMENT: Final = (
-    "SELECT p.place, p.id, p.kind, p.asset, p.payer, p.nonce, p.total, p.payee, p.reference, b.timestamp, b.epoch "
-    f"FROM payments p CROSS JOIN blocks b ON b.number = p.place >> {RECORD_BITS} WHERE p.place = ?"
+    "SELECT p.place, p.id, p.kind, p.asset, p.payer, p.nonce, p.total, p.payee, p.reference, p.memo, b.timestamp, "
+    f"b.epoch FROM payments p CROSS JOIN blocks b ON b.number = p.place >> {RECORD_BITS} WHERE p.place = ?"
 )
-_WITHIN: Final = "place >= ? AND place < ? ORDER BY place DESC"
-_ALL: Final = f"SELECT place FROM payments WHERE {_WITHIN}"
-_BY_KIND: Final = f"SELECT place FROM payments WHERE kind = ? AND asset = ? AND {_WITHIN}"
-_BY_REFERENCE: Final = f"SELECT place FROM payments WHERE substr(reference, 1, 8) = ? AND reference = ? AND {_WITHIN}"
-_BY_PAYER: Final = f"SELECT place FROM debits WHERE holding = ? AND {_WITHIN}"
-_BY_PAYEE: Final = f"SELECT place FROM credits WHERE holding = ? AND {_WITHIN}"
-_BY_RECIPIENT: Final = f"SELECT place FROM withdrawals WHERE recipient = ? AND asset = ? AND {_WITHIN}"
+_ALL: Final = "payments WHERE"
+_BY_KIND: Final = "payments WHERE kind = ? AND asset = ? AND"
+_BY_REFERENCE: Final = "payments WHERE substr(reference, 1, 8) = ? AND reference = ? AND"
+_BY_PAYER: Final = "debits WHERE holding = ? AND"
+_BY_PAYEE: Final = "credits WHERE holding = ? AND"
+_BY_RECIPIENT: Final = "withdrawals WHERE recipient = ? AND asset = ? AND"
+
+
+class Direction(StrEnum):
+    """Of a payment, as an account sees it. Who pays oneself does both."""
+
+    IN = "in"
+    OUT = "out"
 
 
 class PaymentFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +66,10 @@ class PaymentFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     account: Address | None = None
     """The payer or a payee, the recipient of a withdrawal on L1 included."""
+    direction: Direction | None = None
+    """Only what the account paid, or only what was paid to it."""
+    counterparty: Address | None = None
+    """Who is on the other side of the account's payments."""
     asset: Address | None = None
     kind: str | None = None
     reference: Hash | None = None
@@ -48,35 +77,47 @@ class PaymentFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Unix seconds, included; of the block's time."""
     to_s: int | None = None
     """Unix seconds, included."""
+    first_epoch: int | None = None
+    last_epoch: int | None = None
 
     def check(self) -> None:
-        """Raises `UnknownKind`; `MalformedRequest` for the reference zero, which means that nothing is named."""
+        """Raises `UnknownKind`; `MalformedRequest` for the reference zero, which means that nothing is named, and for a
+        direction or a counterparty without an account."""
         if self.kind is not None and self.kind not in KIND_CODES:
             raise UnknownKind(self.kind)
         if self.reference == ZERO_HASH:
             raise MalformedRequest("reference: zero is what payments have that name nothing")
+        if self.account is None and (self.direction is not None or self.counterparty is not None):
+            raise MalformedRequest("direction, counterparty: of which account?")
 
 
 def list_payments(
-    db: sqlite3.Connection, addresses: Addresses, wanted: PaymentFilter, cursor: str | None, limit: int
+    db: sqlite3.Connection,
+    addresses: Addresses,
+    wanted: PaymentFilter,
+    cursor: str | None,
+    limit: int,
+    *,
+    is_ascending: bool = False,
 ) -> Page[IndexedPayment]:
-    """One page, at and below the cursor. Raises `MalformedRequest` (limit, cursor), then what `PaymentFilter.check`
+    """One page, beyond the cursor. Raises `MalformedRequest` (limit, cursor), then what `PaymentFilter.check`
     raises."""
     check_limit(limit)
-    before = MAX_PLACE if cursor is None else decode_place(cursor)
+    start = None if cursor is None else decode_place(cursor)
     wanted.check()
     items: list[IndexedPayment] = []
     with ExitStack() as stack:
-        walk = _Walk(db, stack, wanted, before)
+        walk = _Walk(db, stack, wanted, start, is_ascending)
+        last = start
         for visited, place in enumerate(walk.places()):
             if visited == MAX_VISITED:
-                return Page(tuple(items), encode_place(before))
+                return Page(tuple(items), _encode_last(last, is_ascending))
             row = _read_row(db, place)
             if row is not None and walk.is_wanted(row):
                 if len(items) == limit:
-                    return Page(tuple(items), encode_place(before))
+                    return Page(tuple(items), _encode_last(last, is_ascending))
                 items.append(_build(db, addresses, row))
-            before = place
+            last = place
     return Page(tuple(items), None)
 
 
@@ -84,6 +125,30 @@ def read_payment(db: sqlite3.Connection, addresses: Addresses, place: int) -> In
     """None when no payment stands there: a deposit, or nothing."""
     row = _read_row(db, place)
     return None if row is None else _build(db, addresses, row)
+
+
+def count_payments(db: sqlite3.Connection, wanted: PaymentFilter, cursor: str | None) -> tuple[int, str | None]:
+    """How many `list_payments` shows from the cursor on, as far as one look goes; and the cursor for the next look,
+    None after the last. Raises as `list_payments` does."""
+    start = None if cursor is None else decode_place(cursor)
+    wanted.check()
+    with ExitStack() as stack:
+        walk = _Walk(db, stack, wanted, start, is_ascending=False)
+        if wanted.account is None and wanted.reference is None:
+            return walk.count_sources(), None
+        count, last = 0, start
+        for visited, place in enumerate(walk.places()):
+            if visited == MAX_VISITED:
+                return count, _encode_last(last, is_ascending=False)
+            row = _read_row(db, place)
+            count += row is not None and walk.is_wanted(row)
+            last = place
+    return count, None
+
+
+def encode_cursor(payment: IndexedPayment) -> str:
+    """Where the list goes on beside this payment, in either direction."""
+    return encode_place(pack_place(payment.block, payment.record))
 
 
 class _Row(msgspec.Struct, array_like=True, gc=False):
@@ -98,6 +163,7 @@ class _Row(msgspec.Struct, array_like=True, gc=False):
     total: bytes
     payee: int | None
     reference: Hash | None
+    memo: str | None
     timestamp: int
     epoch: int
 
@@ -105,22 +171,45 @@ class _Row(msgspec.Struct, array_like=True, gc=False):
 class _Walk:
     """A filter with its addresses looked up, over a span of places."""
 
-    def __init__(self, db: sqlite3.Connection, stack: ExitStack, wanted: PaymentFilter, before: int) -> None:
-        self._db, self._stack, self._wanted = db, stack, wanted
-        self._low, high = find_time_span(db, wanted.from_s, wanted.to_s)
-        self._high = min(high, before)
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        stack: ExitStack,
+        wanted: PaymentFilter,
+        start: int | None,
+        is_ascending: bool,
+    ) -> None:
+        """`start`: the place beyond which the walk begins, in its own direction."""
+        self._db, self._stack, self._wanted, self._is_ascending = db, stack, wanted, is_ascending
+        spans = [
+            find_time_span(db, wanted.from_s, wanted.to_s),
+            find_epochs_span(db, wanted.first_epoch, wanted.last_epoch),
+        ]
+        if start is not None:
+            spans.append((start + 1, MAX_PLACE) if is_ascending else (0, start))
+        self._low, self._high = max([low for low, _ in spans]), min([high for _, high in spans])
         self._account = None if wanted.account is None else find_account(db, wanted.account)
+        self._counterparty = None if wanted.counterparty is None else find_account(db, wanted.counterparty)
         self._kind = None if wanted.kind is None else KIND_CODES[wanted.kind]
         if wanted.asset is None:
             self._assets = list(range(len(list_assets(db))))
         else:
             asset = find_asset(db, wanted.asset)
             self._assets = [] if asset is None else [asset]
+        # Without a reference, an account's own entries are walked, those of its direction alone.
+        self._is_party_checked = wanted.account is not None and (
+            wanted.reference is not None or wanted.counterparty is not None
+        )
 
     def places(self) -> Iterator[int]:
-        """Descending, each once; of all that is wanted, and maybe more."""
+        """In the walk's direction, each once; of all that is wanted, and maybe more."""
         last = None
-        for place in heapq.merge(*self._choose_sources(), reverse=True):
+        order = "ASC" if self._is_ascending else "DESC"
+        sources = [
+            self._select(f"SELECT place FROM {source} ORDER BY place {order}", key)
+            for source, key in self._choose_sources()
+        ]
+        for place in heapq.merge(*sources, reverse=not self._is_ascending):
             if place != last:
                 yield place
             last = place
@@ -131,36 +220,64 @@ class _Walk:
             row.asset in self._assets
             and (self._kind is None or row.kind == self._kind)
             and (wanted.reference is None or row.reference == wanted.reference)
-            # Without a reference, an account's own entries are walked.
-            and (wanted.account is None or wanted.reference is None or self._is_party(row, wanted.account))
+            and (not self._is_party_checked or self._is_between(row))
         )
 
-    def _choose_sources(self) -> list[Iterator[int]]:
+    def count_sources(self) -> int:
+        """How many places there are, if no two sources have the same one."""
+        counts = [
+            self._db.execute(f"SELECT count(*) FROM {source}", key).fetchone()[0]
+            for source, key in self._choose_sources()
+        ]
+        return sum(counts)
+
+    def _choose_sources(self) -> list[_Source]:
         wanted = self._wanted
         if wanted.reference is not None:
-            return [self._select(_BY_REFERENCE, wanted.reference[:8], wanted.reference)]
+            return [self._bound(_BY_REFERENCE, wanted.reference[:8], wanted.reference)]
         if wanted.account is not None:
-            sources = [self._select(_BY_RECIPIENT, wanted.account, asset) for asset in self._assets]
-            if self._account is not None:
-                for holding in [pack_holding(self._account, asset) for asset in self._assets]:
-                    sources += [self._select(_BY_PAYER, holding), self._select(_BY_PAYEE, holding)]
+            sources = []
+            holdings = [] if self._account is None else [pack_holding(self._account, asset) for asset in self._assets]
+            if wanted.direction != Direction.IN:
+                sources += [self._bound(_BY_PAYER, holding) for holding in holdings]
+            if wanted.direction != Direction.OUT:
+                sources += [self._bound(_BY_PAYEE, holding) for holding in holdings]
+                sources += [self._bound(_BY_RECIPIENT, wanted.account, asset) for asset in self._assets]
             return sources
         if wanted.kind is not None or wanted.asset is not None:
             kinds = KINDS_BY_CODE if self._kind is None else (self._kind,)
-            return [self._select(_BY_KIND, kind, asset) for kind in kinds for asset in self._assets]
-        return [self._select(_ALL)]
+            return [self._bound(_BY_KIND, kind, asset) for kind in kinds for asset in self._assets]
+        return [self._bound(_ALL)]
 
-    def _select(self, sql: str, *key: Any) -> Iterator[int]:
-        rows = self._db.execute(sql, (*key, self._low, self._high))
+    def _bound(self, source: str, *key: Any) -> _Source:
+        return f"{source} place >= ? AND place < ?", (*key, self._low, self._high)
+
+    def _select(self, sql: str, key: tuple[Any, ...]) -> Iterator[int]:
+        rows = self._db.execute(sql, key)
         self._stack.callback(rows.close)
         return (place for (place,) in rows)
 
-    def _is_party(self, row: _Row, address: Address) -> bool:
-        if self._account is not None and self._account in (row.payer, row.payee):
+    def _is_between(self, row: _Row) -> bool:
+        """Whether the account paid, or was paid by, the other side that is wanted, in the direction that is wanted."""
+        wanted = self._wanted
+        assert wanted.account is not None
+        is_sent = wanted.direction != Direction.IN and row.payer == self._account and self._account is not None
+        if is_sent and (wanted.counterparty is None or self._is_payee(row, wanted.counterparty, self._counterparty)):
             return True
+        is_other_payer = wanted.counterparty is None or row.payer == self._counterparty
+        return (
+            wanted.direction != Direction.OUT and is_other_payer and self._is_payee(row, wanted.account, self._account)
+        )
+
+    def _is_payee(self, row: _Row, address: Address, account: int | None) -> bool:
+        """`account`: the id of the address, None if the ledger has none."""
         if row.kind == KIND_CODES[WITHDRAW]:
             return _read_recipient(self._db, row.place) == address
-        return row.payee is None and self._account in [payee for payee, _ in _read_outputs(self._db, row.place)]
+        if account is None:
+            return False
+        return row.payee == account or (
+            row.payee is None and account in [payee for payee, _ in _read_outputs(self._db, row.place)]
+        )
 
 
 def _build(db: sqlite3.Connection, addresses: Addresses, row: _Row) -> IndexedPayment:
@@ -186,7 +303,13 @@ def _build(db: sqlite3.Connection, addresses: Addresses, row: _Row) -> IndexedPa
         total=total,
         outputs=outputs,
         reference=ZERO_HASH if row.reference is None else row.reference,
+        memo=row.memo or "",
     )
+
+
+def _encode_last(place: int | None, is_ascending: bool) -> str:
+    """The cursor after the last place that was looked at, or where nothing was: before the first."""
+    return encode_place(place if place is not None else 0 if is_ascending else MAX_PLACE)
 
 
 def _read_row(db: sqlite3.Connection, place: int) -> _Row | None:

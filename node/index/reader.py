@@ -15,22 +15,36 @@ from chain.commitment import decode_commitment
 from chain.errors import BrokenInvariant
 from chain.primitives import Address, Hash
 from chain.statement import Credit, Debit, Withdrawal
-from node.index.lookups import check_limit, find_asset, find_record, list_assets
-from node.index.payments import PaymentFilter, list_payments, read_payment
+from node.index.deposits import list_deposits, read_deposit
+from node.index.lookups import check_limit, find_asset, find_record, list_assets, list_holdings
+from node.index.payments import PaymentFilter, count_payments, list_payments, read_payment
 from node.index.records import (
+    Activity,
     AssetCounters,
     Counters,
+    Holding,
     IndexedBlock,
+    IndexedDeposit,
     IndexedEpoch,
     IndexedPayment,
+    IndexedRecord,
     Page,
+    Period,
     Seal,
     StatementEntry,
     StatementTotals,
     WithdrawalPlace,
 )
-from node.index.schema import MAX_PLACE, connect_reading, decode_amount, is_current, unpack_place
-from node.index.statements import list_credits, list_debits, list_entries, read_totals
+from node.index.schema import (
+    MAX_PLACE,
+    RECORD_BITS,
+    connect_reading,
+    decode_amount,
+    is_current,
+    pack_place,
+    unpack_place,
+)
+from node.index.statements import find_page_before, list_credits, list_debits, list_entries, read_totals
 
 MAX_SLICE: Final = 65_536
 """Leaves of a tree that are read at once."""
@@ -42,6 +56,12 @@ _SELECT_BLOCK: Final = "SELECT number, hash, timestamp, record_count, epoch FROM
 _SELECT_EPOCH: Final = (
     "SELECT number, first_block, last_block, record_count, payment_count, cut_at, commitment IS NOT NULL FROM epochs"
 )
+
+
+_COUNTERS: Final = "payment_count, volume, deposit_count, deposited, withdrawal_count, withdrawn"
+"""Columns of `assets` and of `cuts`."""
+
+_MAX_BLOCK: Final = MAX_PLACE >> RECORD_BITS
 
 
 class IndexReader:
@@ -80,11 +100,7 @@ class IndexReader:
                 "SELECT height, block, timestamp, epoch, sealed_epoch, record_count, payment_count, account_count "
                 "FROM progress"
             ).fetchone()
-            assets = db.execute(
-                "SELECT address, payment_count, volume, deposit_count, deposited, withdrawal_count, withdrawn "
-                "FROM assets ORDER BY id"
-            ).fetchall()
-            return _build_counters(progress, assets)
+            return _build_counters(progress, _read_assets(db))
 
     # --- records and blocks
 
@@ -94,22 +110,61 @@ class IndexReader:
             place = find_record(db, record_id)
             return None if place is None else unpack_place(place)
 
-    def get_payment(self, payment_id: Hash) -> IndexedPayment | None:
+    def get_record(self, record_id: Hash) -> IndexedRecord | None:
+        """A payment or a deposit."""
         with self._snapshot() as db:
-            place = find_record(db, payment_id)
-            return None if place is None else read_payment(db, self._get_address, place)
+            place = find_record(db, record_id)
+            return None if place is None else self._read_record(db, place)
+
+    def get_record_at(self, block: int, record: int) -> IndexedRecord | None:
+        with self._snapshot() as db:
+            return self._read_record(db, pack_place(min(_clamp(block), _MAX_BLOCK), record))
+
+    def list_records(self, block: int, start: int = 0, limit: int = 50) -> list[IndexedRecord]:
+        """Of a block, in its order, from index `start` on. Raises `MalformedRequest` (limit)."""
+        check_limit(limit)
+        with self._snapshot() as db:
+            found = self.get_block(block)
+            stop = 0 if found is None else min(start + limit, found.record_count)
+            records = [self._read_record(db, pack_place(block, index)) for index in range(max(start, 0), stop)]
+            return [record for record in records if record is not None]
 
     def list_payments(
-        self, wanted: PaymentFilter | None = None, cursor: str | None = None, limit: int = 50
+        self,
+        wanted: PaymentFilter | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+        *,
+        is_ascending: bool = False,
     ) -> Page[IndexedPayment]:
-        """Newest first. Following the cursor shows every payment that was there at the first page exactly once, and
-        none that came later.
+        """Newest first, or last. Following the cursor, newest first, shows every payment that was there at the first
+        page exactly once, and none that came later.
 
         Raises, in this order: `MalformedRequest` (limit not from 1 to 1000, cursor), `UnknownKind`, `MalformedRequest`
-        (reference zero).
+        (reference zero; direction or counterparty without account).
         """
         with self._snapshot() as db:
-            return list_payments(db, self._get_address, wanted or PaymentFilter(), cursor, limit)
+            return list_payments(
+                db, self._get_address, wanted or PaymentFilter(), cursor, limit, is_ascending=is_ascending
+            )
+
+    def count_payments(self, wanted: PaymentFilter, cursor: str | None = None) -> tuple[int, str | None]:
+        """How many `list_payments` shows from the cursor on, as far as one look goes, and where the next look begins;
+        None after the last. For exports: what it costs grows with what is counted. Raises as `list_payments`."""
+        with self._snapshot() as db:
+            return count_payments(db, wanted, cursor)
+
+    def list_deposits(
+        self, account: Address | None = None, cursor: str | None = None, limit: int = 50, *, is_ascending: bool = False
+    ) -> Page[IndexedDeposit]:
+        """Newest first, or last, of one account or of all. Raises `MalformedRequest` (limit, cursor)."""
+        with self._snapshot() as db:
+            return list_deposits(db, self._get_address, account, cursor, limit, is_ascending=is_ascending)
+
+    def get_holdings(self, account: Address) -> list[Holding]:
+        """What the account has, and has done, in each asset in which it has an entry; in the contract's order."""
+        with self._snapshot() as db:
+            return list_holdings(db, account)
 
     def get_block(self, number: int) -> IndexedBlock | None:
         with self._snapshot() as db:
@@ -123,12 +178,13 @@ class IndexReader:
             ).fetchone()
             return None if row is None else IndexedBlock(*row)
 
-    def list_blocks(self, before: int | None = None, limit: int = 50) -> list[IndexedBlock]:
-        """Newest first, those with numbers below `before`. Raises `MalformedRequest` (limit)."""
+    def list_blocks(self, before: int | None = None, limit: int = 50, first: int = 1) -> list[IndexedBlock]:
+        """Newest first, those with numbers from `first` to below `before`. Raises `MalformedRequest` (limit)."""
         check_limit(limit)
         with self._snapshot() as db:
             rows = db.execute(
-                f"{_SELECT_BLOCK} WHERE number < ? ORDER BY number DESC LIMIT ?", (_clamp(before), limit)
+                f"{_SELECT_BLOCK} WHERE number >= ? AND number < ? ORDER BY number DESC LIMIT ?",
+                (_clamp(first), _clamp(before), limit),
             ).fetchall()
             return [IndexedBlock(*row) for row in rows]
 
@@ -152,6 +208,31 @@ class IndexReader:
                 f"{_SELECT_EPOCH} WHERE number < ? ORDER BY number DESC LIMIT ?", (_clamp(before), limit)
             ).fetchall()
             return [_build_epoch(row) for row in rows]
+
+    def get_epoch_totals(self, number: int) -> tuple[AssetCounters, ...] | None:
+        """What an epoch moved in each asset, of the open one so far; in the contract's order. None when there is no
+        such epoch."""
+        with self._snapshot() as db:
+            row = db.execute("SELECT cut_at FROM epochs WHERE number = ?", (_clamp(number),)).fetchone()
+            if row is None:
+                return None
+            before = _read_cut(db, number - 1)
+            after = _read_assets(db) if row[0] is None else _read_cut(db, number)
+            return tuple([_subtract(counters, before.get(asset)) for asset, counters in after.items()])
+
+    def list_activity(self, length: int, since: int, limit: int = 10_000) -> list[Activity]:
+        """Spans of `length` (one of `ACTIVITY_LENGTHS`) that begin at `since` or later and had payments, in order, then
+        by the contract's order of assets. Milliseconds."""
+        with self._snapshot() as db:
+            assets = list_assets(db)
+            rows = db.execute(
+                "SELECT start, asset, payment_count, volume FROM activity WHERE length = ? AND start >= ? "
+                "ORDER BY start, asset LIMIT ?",
+                (length, since, limit),
+            ).fetchall()
+            return [
+                Activity(start, assets[asset], count, decode_amount(volume)) for start, asset, count, volume in rows
+            ]
 
     def list_block_hashes(self, epoch: int, start: int = 0, limit: int = MAX_SLICE) -> list[Hash]:
         """The leaves of the epoch's blocks tree from index `start` on. Raises `MalformedRequest` (limit)."""
@@ -180,20 +261,29 @@ class IndexReader:
 
     # --- statements
 
-    def get_statement_totals(self, account: Address, asset: Address, epoch: int) -> StatementTotals | None:
-        """Opening, sums and closing; of the open epoch: so far. None when there is no such epoch, zeros for an account
+    def get_statement_totals(self, account: Address, asset: Address, period: Period) -> StatementTotals | None:
+        """Opening, sums and closing; of what goes on: so far. None when there is no such epoch, zeros for an account
         or asset that is not known."""
         with self._snapshot() as db:
-            return read_totals(db, account, asset, _clamp(epoch))
+            return read_totals(db, account, asset, _clamp_period(period))
 
     def list_entries(
-        self, account: Address, asset: Address, epoch: int, cursor: str | None = None, limit: int = 50
+        self, account: Address, asset: Address, period: Period, cursor: str | None = None, limit: int = 50
     ) -> Page[StatementEntry]:
         """Debits and credits in ledger order, each with the balance after it, which goes on from the opening one.
 
         Raises `MalformedRequest` (limit not from 1 to 1000, cursor)."""
         with self._snapshot() as db:
-            return list_entries(db, account, asset, _clamp(epoch), cursor, limit)
+            return list_entries(db, account, asset, _clamp_period(period), cursor, limit)
+
+    def find_entries_before(
+        self, account: Address, asset: Address, period: Period, cursor: str, limit: int = 50
+    ) -> str | None:
+        """The cursor of the page that ends where the one of `cursor` begins; None when that is the first page.
+
+        Raises `MalformedRequest` (limit not from 1 to 1000, cursor)."""
+        with self._snapshot() as db:
+            return find_page_before(db, account, asset, _clamp_period(period), cursor, limit)
 
     def list_debits(
         self, account: Address, asset: Address, epoch: int, cursor: str | None = None, limit: int = 1000
@@ -234,6 +324,12 @@ class IndexReader:
     # --- connections
 
     @contextmanager
+    def at_one_moment(self) -> Iterator[None]:
+        """All that this thread asks within shows the same state of the ledger."""
+        with self._snapshot():
+            yield
+
+    @contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
         """This thread's connection, inside a transaction: all that it reads is of one moment."""
         db: sqlite3.Connection | None = getattr(self._local, "db", None)
@@ -241,11 +337,17 @@ class IndexReader:
             db = self._local.db = connect_reading(self._path)
             with self._lock:
                 self._connections.append(db)
+        if db.in_transaction:
+            yield db
+            return
         db.execute("BEGIN")
         try:
             yield db
         finally:
             db.execute("COMMIT")
+
+    def _read_record(self, db: sqlite3.Connection, place: int) -> IndexedRecord | None:
+        return read_payment(db, self._get_address, place) or read_deposit(db, self._get_address, place)
 
     def _get_address(self, db: sqlite3.Connection, account: int) -> Address:
         """An account's address never changes, so what was read once is kept."""
@@ -264,12 +366,16 @@ def _clamp(number: int | None) -> int:
     return MAX_PLACE if number is None else max(0, min(number, MAX_PLACE))
 
 
+def _clamp_period(period: Period) -> Period:
+    return _clamp(period) if isinstance(period, int) else period
+
+
 def _build_epoch(row: tuple[Any, ...]) -> IndexedEpoch:
     number, first_block, last_block, record_count, payment_count, cut_at, is_sealed = row
     return IndexedEpoch(number, first_block, last_block, record_count, payment_count, cut_at, bool(is_sealed))
 
 
-def _build_counters(progress: tuple[Any, ...], assets: list[tuple[Any, ...]]) -> Counters:
+def _build_counters(progress: tuple[Any, ...], assets: dict[Address, AssetCounters]) -> Counters:
     height, block, timestamp, epoch, sealed_epoch, record_count, payment_count, account_count = progress
     return Counters(
         height=height,
@@ -280,7 +386,31 @@ def _build_counters(progress: tuple[Any, ...], assets: list[tuple[Any, ...]]) ->
         record_count=record_count,
         payment_count=payment_count,
         account_count=account_count,
-        assets=tuple([_build_asset_counters(asset) for asset in assets]),
+        assets=tuple(assets.values()),
+    )
+
+
+def _read_assets(db: sqlite3.Connection) -> dict[Address, AssetCounters]:
+    """As they stand now, in the contract's order."""
+    rows = db.execute(f"SELECT address, {_COUNTERS} FROM assets ORDER BY id")
+    return {row[0]: _build_asset_counters(row) for row in rows}
+
+
+def _read_cut(db: sqlite3.Connection, epoch: int) -> dict[Address, AssetCounters]:
+    """As they stood when an epoch was cut; nothing before the first."""
+    rows = db.execute(
+        f"SELECT (SELECT address FROM assets WHERE id = asset), {_COUNTERS} FROM cuts WHERE epoch = ? ORDER BY asset",
+        (epoch,),
+    )
+    return {row[0]: _build_asset_counters(row) for row in rows}
+
+
+def _subtract(after: AssetCounters, before: AssetCounters | None) -> AssetCounters:
+    if before is None:
+        return after
+    return AssetCounters(
+        after.asset,
+        *[getattr(after, name) - getattr(before, name) for name in AssetCounters.__struct_fields__ if name != "asset"],
     )
 
 

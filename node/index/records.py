@@ -1,6 +1,6 @@
 """What the index answers with. Amounts are base units, times are milliseconds, blocks and epochs count from 1."""
 
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -18,8 +18,19 @@ class Page(msgspec.Struct, Generic[Item], frozen=True):
     is sought among many for so long and no longer."""
 
 
+class TimeSpan(msgspec.Struct, frozen=True):
+    """Blocks by their time, in whole Unix seconds, both ends included; None for no end."""
+
+    from_s: int | None = None
+    to_s: int | None = None
+
+
+Period: TypeAlias = int | TimeSpan
+"""What a statement covers: an epoch, by its number, or a span of time."""
+
+
 class IndexedPayment(msgspec.Struct, frozen=True):
-    """A payment without what only its receipt needs (memo, validity, signature: those are in the journal)."""
+    """A payment without what only its receipt needs (validity, signature: those are in the journal)."""
 
     id: Hash
     block: int
@@ -34,6 +45,40 @@ class IndexedPayment(msgspec.Struct, frozen=True):
     outputs: tuple[Output, ...]
     reference: Hash
     """Zero if nothing is named."""
+    memo: str
+
+
+class IndexedDeposit(msgspec.Struct, frozen=True):
+    """A deposit without where it was made on L1 (that is in the journal)."""
+
+    id: Hash
+    block: int
+    record: int
+    timestamp: int
+    epoch: int
+    asset: Address
+    index: int
+    """In the contract's queue of the asset."""
+    account: Address
+    amount: int
+
+
+IndexedRecord: TypeAlias = IndexedPayment | IndexedDeposit
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """What one account has done in one asset since the ledger began."""
+
+    asset: Address
+    debited: int
+    credited: int
+    debit_count: int
+    credit_count: int
+    """Deposits included; a payment with two outputs to the account counts twice."""
+
+    @property
+    def balance(self) -> int:
+        return self.credited - self.debited
 
 
 class StatementEntry(msgspec.Struct, frozen=True):
@@ -58,6 +103,8 @@ class StatementTotals(msgspec.Struct, frozen=True):
     opening: int
     debits: int
     credits: int
+    debit_count: int
+    credit_count: int
 
     @property
     def closing(self) -> int:
@@ -106,6 +153,16 @@ class AssetCounters(msgspec.Struct, frozen=True):
     deposited: int
     withdrawal_count: int
     withdrawn: int
+
+
+class Activity(msgspec.Struct, frozen=True):
+    """Payments of one asset in one span of time that had any."""
+
+    start: int
+    """Milliseconds."""
+    asset: Address
+    payment_count: int
+    volume: int
 
 
 class Counters(msgspec.Struct, frozen=True):

@@ -5,8 +5,9 @@ so places ascend in ledger order and a span of blocks is a span of places. A *ho
 account × 32 + asset, so an account's holdings lie side by side and no table of them is needed.
 
 Entries carry no amounts but running sums: what the holding has been debited (credited) since the ledger began, this
-entry included. An amount is the difference to the entry before it, a balance is credited − debited, and the sums of any
-span take two look-ups at its ends, however long the span.
+entry included, and how many entries that were. An amount is the difference to the entry before it, a balance is
+credited − debited, and sums and counts of any span take two look-ups at its ends, however long the span. What an epoch
+moved in an asset is kept the same way: by the counters of the asset as they stood at its cut.
 
 Ids and references are found by their first 8 bytes, then compared whole. Amounts and sums are big-endian without
 leading zeros: exact at any size, and short at the usual ones.
@@ -19,7 +20,7 @@ from typing import Final
 from chain.kinds import KIND_CODES
 from chain.primitives import MAX_ASSETS
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Raised with every change of the tables or of what is written to them: an older file is then deleted and rebuilt."""
 
 APPLICATION_ID: Final = 0x54414C4C
@@ -90,7 +91,8 @@ CREATE TABLE payments (
     nonce INTEGER NOT NULL,
     total BLOB NOT NULL,
     payee INTEGER,                      -- the account of a single output; else see outputs, or withdrawals
-    reference BLOB                      -- NULL for zero
+    reference BLOB,                     -- NULL for zero
+    memo TEXT                           -- NULL for none
 ) STRICT;
 CREATE INDEX payments_by_id ON payments (substr(id, 1, 8));
 CREATE INDEX payments_by_kind ON payments (kind, asset);
@@ -113,6 +115,7 @@ CREATE TABLE deposits (
     amount BLOB NOT NULL
 ) STRICT;
 CREATE INDEX deposits_by_id ON deposits (substr(id, 1, 8));
+CREATE INDEX deposits_by_account ON deposits (account);
 
 CREATE TABLE withdrawals (
     place INTEGER PRIMARY KEY,          -- of the payment
@@ -128,6 +131,7 @@ CREATE TABLE debits (
     holding INTEGER NOT NULL,
     place INTEGER NOT NULL,
     debited BLOB NOT NULL,
+    count INTEGER NOT NULL,             -- debits of the holding, this one included
     PRIMARY KEY (holding, place)
 ) STRICT, WITHOUT ROWID;
 
@@ -136,7 +140,29 @@ CREATE TABLE credits (
     place INTEGER NOT NULL,
     output INTEGER NOT NULL,            -- 0 for a deposit
     credited BLOB NOT NULL,
+    count INTEGER NOT NULL,             -- credits of the holding, this one included
     PRIMARY KEY (holding, place, output)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE cuts (                     -- the counters of an asset as they stood when an epoch was cut
+    epoch INTEGER NOT NULL,
+    asset INTEGER NOT NULL,
+    payment_count INTEGER NOT NULL,
+    volume BLOB NOT NULL,
+    deposit_count INTEGER NOT NULL,
+    deposited BLOB NOT NULL,
+    withdrawal_count INTEGER NOT NULL,
+    withdrawn BLOB NOT NULL,
+    PRIMARY KEY (epoch, asset)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE activity (                 -- payments of an asset in a span of time that had any
+    length INTEGER NOT NULL,            -- of the span, ms: one of ACTIVITY_LENGTHS
+    start INTEGER NOT NULL,             -- ms, a multiple of length
+    asset INTEGER NOT NULL,
+    payment_count INTEGER NOT NULL,
+    volume BLOB NOT NULL,
+    PRIMARY KEY (length, start, asset)
 ) STRICT, WITHOUT ROWID;
 """
 
@@ -152,6 +178,8 @@ TABLES: Final = {
     "withdrawals": 1,
     "debits": 2,
     "credits": 3,
+    "cuts": 2,
+    "activity": 3,
 }
 """Table → how many of its first columns are its primary key."""
 
@@ -161,6 +189,9 @@ MAX_RECORDS: Final = 1 << RECORD_BITS
 
 MAX_PLACE: Final = 2**63 - 1
 """SQLite's largest integer: room for 2^43 blocks."""
+
+ACTIVITY_LENGTHS: Final = (60_000, 3_600_000, 86_400_000)
+"""Milliseconds: a minute, an hour, a day of UTC."""
 
 KINDS_BY_CODE: Final = {code: kind for kind, code in KIND_CODES.items()}
 

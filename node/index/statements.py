@@ -11,8 +11,8 @@ from chain.block import DEPOSIT, PAYMENT
 from chain.primitives import NONCE_WINDOW, Address, Hash
 from chain.statement import Credit, Debit
 from node.index.cursors import Slot, decode_pair, encode_pair
-from node.index.lookups import check_limit, find_epoch_span, find_holding, read_credited, read_debited
-from node.index.records import Page, StatementEntry, StatementTotals
+from node.index.lookups import check_limit, find_holding, find_period_span, read_credited, read_debited
+from node.index.records import Page, Period, StatementEntry, StatementTotals
 from node.index.schema import decode_amount, unpack_place
 
 # CROSS JOIN and LEFT JOIN fix the order: the entries of the holding, and for each of them its record.
@@ -26,6 +26,15 @@ _CREDITS: Final = (
     "WHERE c.holding = ? AND (c.place, c.output) >= (?, ?) AND c.place < ? ORDER BY c.place, c.output"
 )
 
+# The slots of the last entries before one.
+_DEBIT_SLOTS: Final = (
+    "SELECT place FROM debits WHERE holding = ? AND place >= ? AND place < ? ORDER BY place DESC LIMIT ?"
+)
+_CREDIT_SLOTS: Final = (
+    "SELECT place, output FROM credits WHERE holding = ? AND place >= ? AND (place, output) < (?, ?) "
+    "ORDER BY place DESC, output DESC LIMIT ?"
+)
+
 _Entry: TypeAlias = tuple[Slot, int, int, Hash, int]
 """(slot, record type, number, id, amount); sorted by slot, which no two entries of a holding share."""
 
@@ -33,29 +42,34 @@ _WaitingDebit: TypeAlias = tuple[int, int, Hash, int]
 """(nonce, place, id, amount)"""
 
 
-def read_totals(db: sqlite3.Connection, account: Address, asset: Address, epoch: int) -> StatementTotals | None:
-    """None when there is no such epoch; zeros for an account or asset that is not known. Of the open epoch: so far."""
-    span, holding = find_epoch_span(db, epoch), find_holding(db, account, asset)
+def read_totals(db: sqlite3.Connection, account: Address, asset: Address, period: Period) -> StatementTotals | None:
+    """None when there is no such epoch; zeros for an account or asset that is not known. Of what goes on: so far."""
+    span, holding = find_period_span(db, period), find_holding(db, account, asset)
     if span is None:
         return None
     if holding is None:
-        return StatementTotals(0, 0, 0)
+        return StatementTotals(0, 0, 0, 0, 0)
     low, high = span
-    debited, credited = read_debited(db, holding, low), read_credited(db, holding, low)
+    debited, debit_count = read_debited(db, holding, low)
+    credited, credit_count = read_credited(db, holding, low)
+    debited_after, debit_count_after = read_debited(db, holding, high)
+    credited_after, credit_count_after = read_credited(db, holding, high)
     return StatementTotals(
         opening=credited - debited,
-        debits=read_debited(db, holding, high) - debited,
-        credits=read_credited(db, holding, high) - credited,
+        debits=debited_after - debited,
+        credits=credited_after - credited,
+        debit_count=debit_count_after - debit_count,
+        credit_count=credit_count_after - credit_count,
     )
 
 
 def list_entries(
-    db: sqlite3.Connection, account: Address, asset: Address, epoch: int, cursor: str | None, limit: int
+    db: sqlite3.Connection, account: Address, asset: Address, period: Period, cursor: str | None, limit: int
 ) -> Page[StatementEntry]:
     """One page in ledger order, with the balance after each. Raises `MalformedRequest` (limit, cursor)."""
     check_limit(limit)
     first = (0, 0) if cursor is None else decode_pair(cursor)
-    span, holding = find_epoch_span(db, epoch), find_holding(db, account, asset)
+    span, holding = find_period_span(db, period), find_holding(db, account, asset)
     if span is None or holding is None:
         return Page((), None)
     low, high = span
@@ -63,7 +77,9 @@ def list_entries(
     items: list[StatementEntry] = []
     with ExitStack() as stack:
         place, slot = first
-        balance = read_credited(db, holding, place, max(slot - 1, 0)) - read_debited(db, holding, place + (slot > 0))
+        credited, _ = read_credited(db, holding, place, max(slot - 1, 0))
+        debited, _ = read_debited(db, holding, place + (slot > 0))
+        balance = credited - debited
         debits = _walk_debits(db, stack, holding, first, high)
         credits = _walk_credits(db, stack, holding, first, high)
         for at, record_type, number, record_id, amount in heapq.merge(debits, credits):
@@ -87,13 +103,31 @@ def list_entries(
     return Page(tuple(items), None)
 
 
+def find_page_before(
+    db: sqlite3.Connection, account: Address, asset: Address, period: Period, cursor: str, limit: int
+) -> str | None:
+    """The cursor of the page of `limit` entries that ends where `cursor` begins; None if that is the first page.
+    Raises `MalformedRequest` (limit, cursor)."""
+    check_limit(limit)
+    place, slot = decode_pair(cursor)
+    span, holding = find_period_span(db, period), find_holding(db, account, asset)
+    if span is None or holding is None:
+        return None
+    low, high = span
+    place, slot = min((place, slot), (high, 0))
+    debits = db.execute(_DEBIT_SLOTS, (holding, low, place + (slot > 0), limit + 1)).fetchall()
+    credits = db.execute(_CREDIT_SLOTS, (holding, low, place, max(slot - 1, 0), limit + 1)).fetchall()
+    slots = sorted([(place, 0) for (place,) in debits] + [(place, output + 1) for place, output in credits])
+    return encode_pair(*slots[-limit]) if len(slots) > limit else None
+
+
 def list_credits(
-    db: sqlite3.Connection, account: Address, asset: Address, epoch: int, cursor: str | None, limit: int
+    db: sqlite3.Connection, account: Address, asset: Address, period: Period, cursor: str | None, limit: int
 ) -> Page[Credit]:
     """One page in the order of the credits tree. Raises `MalformedRequest` (limit, cursor)."""
     check_limit(limit)
     first = (0, 0) if cursor is None else decode_pair(cursor)
-    span, holding = find_epoch_span(db, epoch), find_holding(db, account, asset)
+    span, holding = find_period_span(db, period), find_holding(db, account, asset)
     if span is None or holding is None:
         return Page((), None)
     low, high = span
@@ -111,7 +145,7 @@ def list_credits(
 
 
 def list_debits(
-    db: sqlite3.Connection, account: Address, asset: Address, epoch: int, cursor: str | None, limit: int
+    db: sqlite3.Connection, account: Address, asset: Address, period: Period, cursor: str | None, limit: int
 ) -> Page[Debit]:
     """One page in the order of the debits tree, which is by nonce. Raises `MalformedRequest` (limit, cursor).
 
@@ -121,7 +155,7 @@ def list_debits(
     """
     check_limit(limit)
     resume, least = (0, 0) if cursor is None else decode_pair(cursor)
-    span, holding = find_epoch_span(db, epoch), find_holding(db, account, asset)
+    span, holding = find_period_span(db, period), find_holding(db, account, asset)
     if span is None or holding is None:
         return Page((), None)
     low, high = span
@@ -150,7 +184,7 @@ def _sort_by_nonce(entries: Iterator[_Entry], least: int, waiting: list[_Waiting
 def _walk_debits(db: sqlite3.Connection, stack: ExitStack, holding: int, first: Slot, before: int) -> Iterator[_Entry]:
     """In ledger order, from slot `first` on, at places below `before`."""
     low = first[0] + (first[1] > 0)
-    debited = read_debited(db, holding, low)
+    debited, _ = read_debited(db, holding, low)
     rows = db.execute(_DEBITS, (holding, low, before))
     stack.callback(rows.close)
     for place, packed, nonce, record_id in rows:
@@ -162,7 +196,7 @@ def _walk_debits(db: sqlite3.Connection, stack: ExitStack, holding: int, first: 
 def _walk_credits(db: sqlite3.Connection, stack: ExitStack, holding: int, first: Slot, before: int) -> Iterator[_Entry]:
     """In ledger order, from slot `first` on, at places below `before`."""
     place, output = first[0], max(first[1] - 1, 0)
-    credited = read_credited(db, holding, place, output)
+    credited, _ = read_credited(db, holding, place, output)
     rows = db.execute(_CREDITS, (holding, place, output, before))
     stack.callback(rows.close)
     for place, output, packed, nonce, payment_id, position, deposit_id in rows:

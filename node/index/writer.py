@@ -31,6 +31,7 @@ from node.entries import (
     encode_genesis,
 )
 from node.index.schema import (
+    ACTIVITY_LENGTHS,
     MAX_RECORDS,
     RECORD_BITS,
     SCHEMA,
@@ -52,16 +53,21 @@ _MAX_REMEMBERED: Final = 2**18
 _INSERTS: Final = {
     "accounts": "INSERT INTO accounts VALUES (?, ?)",
     "blocks": "INSERT INTO blocks VALUES (?, ?, ?, ?, ?)",
-    "payments": "INSERT INTO payments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "payments": "INSERT INTO payments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "outputs": "INSERT INTO outputs VALUES (?, ?, ?, ?)",
     "deposits": "INSERT INTO deposits VALUES (?, ?, ?, ?, ?, ?)",
     "withdrawals": "INSERT INTO withdrawals VALUES (?, ?, ?, ?, ?)",
-    "debits": "INSERT INTO debits VALUES (?, ?, ?)",
-    "credits": "INSERT INTO credits VALUES (?, ?, ?, ?)",
+    "debits": "INSERT INTO debits VALUES (?, ?, ?, ?)",
+    "credits": "INSERT INTO credits VALUES (?, ?, ?, ?, ?)",
+    "cuts": "INSERT INTO cuts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 }
 _REPLACE_ASSET: Final = "REPLACE INTO assets VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _REPLACE_EPOCH: Final = "REPLACE INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_REPLACE_ACTIVITY: Final = "REPLACE INTO activity VALUES (?, ?, ?, ?, ?)"
 _REPLACE_PROGRESS: Final = "REPLACE INTO progress VALUES (0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+_LAST_DEBIT: Final = "SELECT debited, count FROM debits WHERE holding = ? ORDER BY place DESC LIMIT 1"
+_LAST_CREDIT: Final = "SELECT credited, count FROM credits WHERE holding = ? ORDER BY place DESC, output DESC LIMIT 1"
 
 _Row: TypeAlias = tuple[Any, ...]
 
@@ -109,9 +115,10 @@ class _Asset(msgspec.Struct):
         )
 
     def to_row(self) -> _Row:
+        return (self.id, self.address, *self.to_counters())
+
+    def to_counters(self) -> _Row:
         return (
-            self.id,
-            self.address,
             self.payment_count,
             encode_amount(self.volume),
             self.deposit_count,
@@ -132,6 +139,13 @@ class _Epoch(msgspec.Struct):
     cut_at: int | None = None
     commitment: bytes | None = None
     signature: Signature | None = None
+
+
+class _Sum(msgspec.Struct):
+    """Of one asset's debits, or credits, of one account."""
+
+    amount: int = 0
+    count: int = 0
 
 
 class IndexWriter:
@@ -212,6 +226,7 @@ class IndexWriter:
             )
         payments = self._rows["payments"]
         payment_count = len(payments)
+        before = [(asset, asset.payment_count, asset.volume) for asset in self._assets.values()]
         place = header.number << RECORD_BITS
         for record in block.records:
             if type(record) is SignedPayment:
@@ -226,6 +241,20 @@ class IndexWriter:
         for counted in (epoch, progress):
             counted.record_count += len(block.records)
             counted.payment_count += len(payments) - payment_count
+        for asset, count, volume in before:
+            if asset.payment_count > count:
+                self._add_activity(header.timestamp, asset, asset.payment_count - count, asset.volume - volume)
+
+    def _add_activity(self, timestamp: int, asset: _Asset, count: int, volume: int) -> None:
+        for length in ACTIVITY_LENGTHS:
+            key = length, timestamp - timestamp % length, asset.id
+            known = self._activity.get(key)
+            if known is None:
+                row = self._db.execute(
+                    "SELECT payment_count, volume FROM activity WHERE length = ? AND start = ? AND asset = ?", key
+                ).fetchone()
+                known = (0, 0) if row is None else (row[0], decode_amount(row[1]))
+            self._activity[key] = known[0] + count, known[1] + volume
 
     def _add_payment(self, place: int, signed: SignedPayment) -> None:
         payment = signed.payment
@@ -257,6 +286,7 @@ class IndexWriter:
                 encode_amount(total),
                 payee,
                 None if payment.reference == ZERO_HASH else payment.reference,
+                payment.memo or None,
             )
         )
 
@@ -289,6 +319,8 @@ class IndexWriter:
         if cut.epoch != progress.epoch:
             raise BrokenInvariant(f"cut of epoch {cut.epoch} while {progress.epoch} is open")
         self._epochs[progress.epoch].cut_at = cut.cut_at
+        for asset in self._assets.values():
+            self._rows["cuts"].append((progress.epoch, asset.id, *asset.to_counters()))
         progress.epoch += 1
         self._epochs[progress.epoch] = _begin_epoch(progress.epoch, progress.block + 1)
         self._positions.clear()
@@ -307,31 +339,28 @@ class IndexWriter:
     # --- entries of accounts
 
     def _debit(self, holding: int, place: int, amount: int) -> None:
-        before = self._debited.get(holding)
-        if before is None:
-            before = self._find_sum("SELECT debited FROM debits WHERE holding = ? ORDER BY place DESC LIMIT 1", holding)
-        after = self._debited[holding] = before + amount
-        if after > self._get_credited(holding):
+        debited = self._get_sum(self._debited, _LAST_DEBIT, holding)
+        if debited.amount + amount > self._get_sum(self._credited, _LAST_CREDIT, holding).amount:
             raise BrokenInvariant(f"a payment of {amount} that its payer did not have")
-        self._rows["debits"].append((holding, place, encode_amount(after)))
+        debited.amount += amount
+        debited.count += 1
+        self._rows["debits"].append((holding, place, encode_amount(debited.amount), debited.count))
 
     def _credit(self, holding: int, place: int, output: int, amount: int) -> None:
-        after = self._credited[holding] = self._get_credited(holding) + amount
-        self._rows["credits"].append((holding, place, output, encode_amount(after)))
+        credited = self._get_sum(self._credited, _LAST_CREDIT, holding)
+        credited.amount += amount
+        credited.count += 1
+        self._rows["credits"].append((holding, place, output, encode_amount(credited.amount), credited.count))
 
-    def _get_credited(self, holding: int) -> int:
-        credited = self._credited.get(holding)
-        if credited is None:
-            credited = self._credited[holding] = self._find_sum(
-                "SELECT credited FROM credits WHERE holding = ? ORDER BY place DESC, output DESC LIMIT 1", holding
-            )
-        return credited
-
-    def _find_sum(self, sql: str, holding: int) -> int:
-        if holding >= pack_holding(self._stored_account_count + 1, 0):
-            return 0  # An account of this chunk: the file knows nothing of it.
-        row = self._db.execute(sql, (holding,)).fetchone()
-        return 0 if row is None else decode_amount(row[0])
+    def _get_sum(self, remembered: dict[int, _Sum], last: str, holding: int) -> _Sum:
+        """What the holding has been debited, or credited, so far."""
+        known = remembered.get(holding)
+        if known is None:
+            row = None
+            if holding < pack_holding(self._stored_account_count + 1, 0):  # else an account of this chunk
+                row = self._db.execute(last, (holding,)).fetchone()
+            known = remembered[holding] = _Sum() if row is None else _Sum(decode_amount(row[0]), row[1])
+        return known
 
     def _find_position(self, epoch: int, asset: int) -> int:
         row = self._db.execute(
@@ -371,6 +400,8 @@ class IndexWriter:
                 if rows:
                     self._db.executemany(_INSERTS[table], rows)
             self._db.executemany(_REPLACE_ASSET, [asset.to_row() for asset in self._assets.values()])
+            activity = [(*key, count, encode_amount(volume)) for key, (count, volume) in self._activity.items()]
+            self._db.executemany(_REPLACE_ACTIVITY, activity)
             self._db.executemany(_REPLACE_EPOCH, [astuple(epoch) for epoch in self._epochs.values()])
             self._db.execute(_REPLACE_PROGRESS, astuple(self._progress))
             self._db.execute("COMMIT")
@@ -393,8 +424,10 @@ class IndexWriter:
         self._stored_account_count = self._progress.account_count
         for rows in self._rows.values():
             rows.clear()
+        self._activity.clear()
         for number in [number for number in self._epochs if number <= self._progress.sealed_epoch]:
             del self._epochs[number]
+        remembered: dict[Any, Any]
         for remembered in (self._accounts, self._debited, self._credited):
             if len(remembered) > _MAX_REMEMBERED:
                 remembered.clear()
@@ -414,8 +447,10 @@ class IndexWriter:
         self._positions: dict[tuple[int, int], int] = {}
         """(epoch, asset) → the position of the next withdrawal; the open epoch only."""
         self._accounts: dict[Address, int] = {}
-        self._debited: dict[int, int] = {}
-        self._credited: dict[int, int] = {}
+        self._debited: dict[int, _Sum] = {}
+        self._credited: dict[int, _Sum] = {}
+        self._activity: dict[tuple[int, int, int], tuple[int, int]] = {}
+        """(length, start, asset) → payments and volume; of what the chunk adds to, as it will stand after it."""
         self._rows: dict[str, list[_Row]] = {table: [] for table in _INSERTS}
 
 

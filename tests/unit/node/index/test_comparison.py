@@ -86,7 +86,7 @@ def test_rows_that_do_not_belong_are_named(history: RandomLedger, copy_path: Pat
     alter(
         copy_path,
         "INSERT INTO blocks VALUES (0, x'aa', 1, 1, 1)",
-        "INSERT INTO credits VALUES (999999, 1, 0, x'01')",
+        "INSERT INTO credits VALUES (999999, 1, 0, x'01', 1)",
         "INSERT INTO accounts VALUES (999, x'bb')",
     )
     assert find_differences(copy_path, history) == [
