@@ -24,7 +24,7 @@ import msgspec
 
 from chain import wire
 from chain.errors import MalformedRequest
-from explorer.status import PaymentStatus
+from explorer.status import Commitments, PaymentStatus
 from node.index import Direction, PaymentFilter
 
 NAMES: Final = ("account", "direction", "counterparty", "asset", "kind", "reference", "status", "from", "to")
@@ -33,13 +33,6 @@ DAY_S: Final = 86_400
 _MAX_SECONDS: Final = 2**43
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _SECONDS: Final = re.compile(r"\d{1,13}", re.ASCII)
-
-
-class Commitments(msgspec.Struct, frozen=True):
-    """How far Ethereum is: the last epoch that is mined, and the last that is final; 0 for none."""
-
-    mined_epoch: int
-    final_epoch: int
 
 
 class Filter(msgspec.Struct, frozen=True):

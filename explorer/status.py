@@ -2,8 +2,10 @@
 
 from enum import StrEnum
 
-from node.ethereum.submission import EpochState, EpochStatus
-from node.index import IndexedEpoch
+import msgspec
+
+from node.ethereum.submission import Attempt, EpochState, EpochStatus, Inclusion
+from node.index import IndexedEpoch, IndexedRecord
 
 
 class PaymentStatus(StrEnum):
@@ -21,11 +23,74 @@ class EpochStage(StrEnum):
     FINAL = "final"
 
 
+class Commitments(msgspec.Struct, frozen=True):
+    """How far Ethereum is: the last epoch that is mined, and the last that is final; 0 for none."""
+
+    mined_epoch: int
+    final_epoch: int
+
+
+class Mark(StrEnum):
+    DONE = "done"
+    CURRENT = "current"
+    TODO = "todo"
+
+
+class Line(msgspec.Struct, frozen=True):
+    """The way of a record to finality, with what there is to show for each step."""
+
+    record: IndexedRecord
+    epoch: IndexedEpoch
+    status: EpochStatus | None
+    due_at: int
+    """Milliseconds: when the open epoch ends."""
+
+    @property
+    def stage(self) -> EpochStage:
+        return compute_epoch_stage(self.epoch, self.status)
+
+    @property
+    def marks(self) -> dict[str, Mark]:
+        """Of the steps accepted, sealed, sent, committed, final; in this order."""
+        stage = self.stage
+        reached = {
+            "accepted": True,
+            "sealed": stage not in (EpochStage.OPEN, EpochStage.CUT),
+            "sent": stage in (EpochStage.SENT, EpochStage.MINED, EpochStage.FINAL),
+            "committed": self.inclusion is not None,
+            "final": stage is EpochStage.FINAL,
+        }
+        first_open = next((name for name, is_reached in reached.items() if not is_reached), None)
+        return {
+            name: Mark.DONE if is_reached else Mark.CURRENT if name == first_open else Mark.TODO
+            for name, is_reached in reached.items()
+        }
+
+    @property
+    def inclusion(self) -> Inclusion | None:
+        return None if self.status is None else self.status.inclusion
+
+    @property
+    def last_attempt(self) -> Attempt | None:
+        return self.status.attempts[-1] if self.status is not None and self.status.attempts else None
+
+    @property
+    def word(self) -> PaymentStatus:
+        return compute_payment_status(self.status)
+
+
 def compute_payment_status(status: EpochStatus | None) -> PaymentStatus:
     """Of any payment in the epoch that the committer says `status` of; None if it has not heard of it."""
     if status is None or status.inclusion is None:
         return PaymentStatus.ACCEPTED
     return PaymentStatus.FINAL if status.state == EpochState.FINAL else PaymentStatus.COMMITTED
+
+
+def compute_status_in(epoch: int, commitments: Commitments) -> PaymentStatus:
+    """Of any payment in an epoch: commitments are mined, and become final, one after the other."""
+    if epoch <= commitments.final_epoch:
+        return PaymentStatus.FINAL
+    return PaymentStatus.COMMITTED if epoch <= commitments.mined_epoch else PaymentStatus.ACCEPTED
 
 
 def compute_epoch_stage(epoch: IndexedEpoch, status: EpochStatus | None) -> EpochStage:

@@ -37,11 +37,15 @@ class LedgerInfo:
         self.assets: dict[Address, AssetInfo] = {}
         """In the contract's order."""
 
+    @property
+    def position(self) -> Position:
+        return self._get_position()
+
     def take_asset(self, asset: Address, info: AssetInfo | None = None) -> None:
         self.assets[asset] = ETHER_INFO if asset == ETHER else info or AssetInfo(None, None)
 
     def describe(self) -> dict[str, Any]:
-        parameters, position = self._parameters, self._get_position()
+        parameters, position = self._parameters, self.position
         return {
             "ledgerChainId": hex(parameters.domain.chain_id),
             "domain": wire.encode_domain(parameters.domain),
