@@ -220,6 +220,11 @@ class Gateway:
                 raise EthereumFault(f"deposit {deposit.index} of {_to_hex(asset)} is not there at block {at}")
         return deposits
 
+    async def get_held(self, asset: Address, at: int) -> int:
+        """What the contract counts as its own: all deposits less all claims paid. Not the same as what it has."""
+        result: int = (await self._view(at, "held", asset))[0]
+        return result
+
     # ---------------------------------------------------------------------------------------------------------- events
 
     async def get_deposit_events(self, asset: Address, first: int, last: int) -> list[DepositEvent]:
@@ -321,22 +326,26 @@ class Gateway:
         form = await self._ask("eth_getTransactionReceipt", [_to_hex(l1_transaction)])
         return None if form is None else decode_receipt(form)
 
-    # ------------------------------------------------------------------------------------------------------- questions
-
     # ---------------------------------------------------------------------------------------------------------- tokens
 
     async def get_token(self, asset: Address) -> tuple[str | None, int | None]:
         """(symbol, decimals) as the ERC-20 says; None for what it does not say in the standard's form, and for a symbol
         that is empty, unprintable or longer than 32 characters: it is shown to people."""
-        symbol, decimals = await self._read_token(asset, "symbol"), await self._read_token(asset, "decimals")
+        symbol = await self._read_token("latest", asset, "symbol")
+        decimals = await self._read_token("latest", asset, "decimals")
         is_fit = symbol is not None and 0 < len(symbol) <= _MAX_SYMBOL and symbol.isprintable()
         return symbol if is_fit else None, decimals
 
-    async def _read_token(self, asset: Address, function: str) -> Any:
+    async def get_token_balance(self, asset: Address, account: Address, at: int) -> int | None:
+        """What the ERC-20 says that `account` has; None if it does not say it in the standard's form."""
+        balance: int | None = await self._read_token(at, asset, "balanceOf", account)
+        return balance
+
+    async def _read_token(self, at: int | str, asset: Address, function: str, *arguments: Any) -> Any:
         abi = load_abi("TestToken")  # any ERC-20 with the optional functions will do
         try:
-            call = {"to": _to_hex(asset), "data": _to_hex(abi.encode_call(function))}
-            data = decode_data(await self._ask_contract("eth_call", [call, "latest"]))
+            call = {"to": _to_hex(asset), "data": _to_hex(abi.encode_call(function, *arguments))}
+            data = decode_data(await self._ask_contract("eth_call", [call, _encode_tag(at)]))
         except Reverted:
             return None
         try:

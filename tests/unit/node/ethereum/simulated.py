@@ -23,7 +23,7 @@ from chain.commitment import (
     hash_commitment,
 )
 from chain.hashing import keccak
-from chain.primitives import ZERO_HASH, Address, Hash, Signature
+from chain.primitives import ETHER, ZERO_HASH, Address, Hash, Signature
 from chain.signatures import sign_digest
 from node.ethereum.abi import load_abi
 from node.ethereum.faults import ContractError, EthereumFault, Reverted, WrongDeployment
@@ -78,6 +78,9 @@ class Mined:
     stored: Mapping[int, tuple[Hash, int]] = field(default_factory=dict)
     assets: tuple[ListedAsset, ...] = ()
     deposits: Mapping[Address, tuple[QueuedDeposit, ...]] = field(default_factory=dict)
+    claimed: Mapping[Address, int] = field(default_factory=dict)
+    sent: Mapping[Address, int] = field(default_factory=dict)
+    """To the contract without a deposit; negative for what a token took away."""
     events: tuple[Any, ...] = ()
     receipts: tuple[TxReceipt, ...] = ()
     transactions: tuple[Transaction, ...] = ()
@@ -99,6 +102,9 @@ class SimulatedL1(Gateway):
         self.wrong: WrongDeployment | None = None
         self.fault: Callable[[str], bool] = lambda method: False
         """Whether a question fails; asked with its name."""
+        self.is_token_silent = False
+        """Whether tokens answer `balanceOf` with nothing of the standard's form."""
+        self.token_fault: EthereumFault | None = None
         self.calls: dict[str, int] = {}
         self.sent: list[Transaction] = []
         self.reverted_count = 0
@@ -189,6 +195,18 @@ class SimulatedL1(Gateway):
             deposits = {**state.deposits, asset: (*queue, queued)}
             state = replace(state, deposits=deposits, events=(*state.events, event))
         self.chain.append(state)
+
+    def claim(self, amount: int, asset: Address = TOKEN, final_epoch: int = 1) -> None:
+        """A block in which so much of a final epoch's withdrawals is paid."""
+        self.mine()
+        state = self.chain.pop()
+        claimed = {**state.claimed, asset: state.claimed.get(asset, 0) + amount}
+        self.chain.append(replace(state, claimed=claimed, final_epoch=final_epoch))
+
+    def send_to_contract(self, amount: int, asset: Address = TOKEN) -> None:
+        self.mine()
+        state = self.chain.pop()
+        self.chain.append(replace(state, sent={**state.sent, asset: state.sent.get(asset, 0) + amount}))
 
     def list_asset(self, asset: Address, listed_at: int) -> None:
         self.mine()
@@ -341,6 +359,17 @@ class SimulatedL1(Gateway):
         assert len(found) == count, "deposits asked for that are not queued"
         return found
 
+    async def get_held(self, asset: Address, at: int) -> int:
+        self._ask_simulated("get_held")
+        queue = self._at(at).deposits.get(asset, ())
+        return (queue[-1].cumulative if queue else 0) - self._at(at).claimed.get(asset, 0)
+
+    async def get_token_balance(self, asset: Address, account: Address, at: int) -> int | None:
+        assert account == SETTLEMENT
+        if self.token_fault is not None:
+            raise self.token_fault
+        return None if self.is_token_silent else await self.get_held(asset, at) + self._at(at).sent.get(asset, 0)
+
     async def get_deposit_events(self, asset: Address, first: int, last: int) -> list[DepositEvent]:
         return [e for e in self._get_events(first, last) if isinstance(e, DepositEvent) and e.asset == asset]
 
@@ -358,6 +387,8 @@ class SimulatedL1(Gateway):
 
     async def get_balance(self, account: Address, at: int) -> int:
         self._ask_simulated("get_balance")
+        if account == SETTLEMENT:
+            return await self.get_held(ETHER, at) + self._at(at).sent.get(ETHER, 0)
         return self.balance
 
     async def get_suggested_tip(self) -> int:

@@ -346,3 +346,25 @@ async def test_a_tokens_symbol_is_taken_if_it_can_be_shown(symbol: str, shown: s
 async def test_a_token_that_does_not_say_or_says_nonsense_has_neither() -> None:
     for answer in ("0x", "0x1234", RpcError("eth_call", 3, "execution reverted", "0x")):
         assert await open_gateway(eth_call=answer).get_token(b"\x01" * 20) == (None, None)
+
+
+async def test_a_balance_is_asked_of_the_token_as_of_a_block() -> None:
+    transport = Scripted(eth_call="0x" + eth_abi.encode(["uint256"], [2**255]).hex())
+    gateway = Gateway(transport, CHAIN_ID, SETTLEMENT)
+    assert await gateway.get_token_balance(b"\x01" * 20, SETTLEMENT, 31) == 2**255
+    _, params = transport.asked[-1]
+    data = "0x70a08231" + SETTLEMENT.rjust(32, b"\0").hex()
+    assert params == [{"to": "0x" + "01" * 20, "data": data}, "0x1f"]
+
+
+@pytest.mark.parametrize("answer", ["0x", "0x01", RpcError("eth_call", 3, "execution reverted", "0x")])
+async def test_a_token_that_does_not_say_a_balance_has_none(answer: Any) -> None:
+    assert await open_gateway(eth_call=answer).get_token_balance(b"\x01" * 20, SETTLEMENT, 31) is None
+
+
+async def test_what_is_held_is_asked_of_the_contract_as_of_a_block() -> None:
+    transport = Scripted(eth_call="0x" + eth_abi.encode(["uint256"], [7]).hex())
+    assert await Gateway(transport, CHAIN_ID, SETTLEMENT).get_held(b"\x01" * 20, 31) == 7
+    _, params = transport.asked[-1]
+    selector = keccak(b"held(address)")[:4].hex()
+    assert params == [{"to": "0x" + SETTLEMENT.hex(), "data": f"0x{selector}" + "00" * 12 + "01" * 20}, "0x1f"]
