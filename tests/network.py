@@ -42,9 +42,10 @@ def wait_until(look: Callable[[], T], what: str, seconds: float = 30) -> T:
 class Network:
     """Started by `start`; the attributes hold from then on."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, *options: str, **environment: str) -> None:
         self.directory = directory
         self.options = options
+        self.environment = environment
         self.ready_file = directory / "ready.json"
         self.process: subprocess.Popen[bytes] | None = None
         self.facts: dict[str, Any] = {}
@@ -57,6 +58,7 @@ class Network:
             self.process = subprocess.Popen(
                 [*command, "--ready-file", str(self.ready_file), *self.options, *options],
                 cwd=ROOT,
+                env={**os.environ, **self.environment},
                 stderr=log,
                 stdout=log,
             )
@@ -203,8 +205,8 @@ class Outcome:
 
 
 @contextlib.contextmanager
-def run_network(directory: Path, *options: str) -> Iterator[Network]:
-    network = Network(directory, *options)
+def run_network(directory: Path, *options: str, **environment: str) -> Iterator[Network]:
+    network = Network(directory, *options, **environment)
     try:
         network.start()
         yield network
