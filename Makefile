@@ -1,4 +1,4 @@
-# `make help` lists what is here. Everything is installed inside the tree: .venv, tests/node_modules, contracts/node_modules.
+# `make help` lists what is here. Everything is installed inside the tree: .venv, and a node_modules beside each package.json.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -45,7 +45,7 @@ contracts: setup contracts/node_modules/.installed ## compile the contracts and 
 .PHONY: setup setup-dev node-tools check-contracts format lock
 setup: $(VENV)/.installed
 setup-dev: $(VENV)/.installed-dev
-node-tools: tests/node_modules/.installed contracts/node_modules/.installed
+node-tools: tests/node_modules/.installed contracts/node_modules/.installed explorer/vendor/node_modules/.installed
 
 # A rebuild gives the committed bytes, or fails.
 check-contracts: setup contracts/node_modules/.installed
