@@ -8,6 +8,7 @@
   var GAP_MS = 400;
   var FIRST_WAIT_MS = 1000;
   var LONGEST_WAIT_MS = 60000;
+  var PATIENCE_MS = 15000;
   var TICK_MS = 1000;
   var FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex]";
 
@@ -102,7 +103,8 @@
     isReading = true;
     isStale = false;
     lastStart = Date.now();
-    fetch(location.href.split("#")[0], { cache: "no-cache", headers: { accept: "text/html" } })
+    var signal = AbortSignal.timeout(PATIENCE_MS);
+    fetch(location.href.split("#")[0], { cache: "no-cache", headers: { accept: "text/html" }, signal: signal })
       .then(function (answer) {
         if (!answer.ok) throw new Error("HTTP " + answer.status);
         return answer.text();
@@ -136,7 +138,7 @@
       var print = fingerprint(fresh);
       if (!old || parts.get(name) === print) return;
       if (isBeingSelected(old)) {
-        isStale = true; // left in peace; it is tried again with the next event
+        isHeld = true;
         return;
       }
       parts.set(name, print);
@@ -144,6 +146,14 @@
     });
     showAges();
   }
+
+  // What is being selected is left in peace until it no longer is.
+  var isHeld = false;
+  document.addEventListener("selectionchange", function () {
+    if (!isHeld || !getSelection().isCollapsed) return;
+    isHeld = false;
+    refresh();
+  });
 
   function isBeingSelected(element) {
     var selection = getSelection();
