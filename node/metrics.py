@@ -18,9 +18,19 @@ OPEN_EPOCH_RECORDS = Gauge("tally_open_epoch_records", "Records in the open epoc
 SEALED_EPOCH = Gauge("tally_sealed_epoch", "Last epoch whose commitment is signed", registry=REGISTRY)
 MINED_EPOCH = Gauge("tally_mined_epoch", "Last epoch whose commitment is on Ethereum", registry=REGISTRY)
 FINAL_EPOCH = Gauge("tally_final_epoch", "Last final epoch", registry=REGISTRY)
+CONNECTIONS = Gauge("tally_websocket_connections", "WebSocket connections", registry=REGISTRY)
+SUBSCRIPTIONS = Gauge("tally_subscriptions", "Subscriptions of all WebSocket connections", registry=REGISTRY)
 BACKLOG = Gauge("tally_backlog", "Payments being verified or waiting to be ordered", registry=REGISTRY)
 INDEX_LAG = Gauge("tally_index_lag", "Journal entries that the index has not reached", registry=REGISTRY)
 L1_SYNCED_AT = Gauge("tally_l1_synced_seconds", "L1 time up to which deposits are credited", registry=REGISTRY)
+
+
+def count_refusals() -> dict[str, int]:
+    """Since the start, by name; only those that there were."""
+    (family,) = REFUSALS.collect()
+    return {
+        sample.labels["code"]: int(sample.value) for sample in family.samples if sample.name == "tally_refusals_total"
+    }
 
 
 def render() -> bytes:

@@ -38,6 +38,7 @@ from node.ethereum.decision import (
     State,
     Step,
     Waiting,
+    compute_spent,
     decide,
 )
 from node.ethereum.faults import EthereumFault, Reverted, RpcError, WrongDeployment
@@ -49,8 +50,26 @@ from node.ethereum.submission import Attempt, EpochState, EpochStatus, Inclusion
 _MAX_ROUNDS: Final = 16
 """Of look and decide in one tick: a chain that changes under our eyes more often is read again at the next."""
 _MAX_PAUSE_MS: Final = 30_000
+_BALANCE_AGE_MS: Final = 60_000
+"""How old the balance that is shown may become while nothing waits, and so nobody looks at the account."""
 
 _log = structlog.get_logger("node.ethereum.committer")
+
+
+class Funds(msgspec.Struct, frozen=True):
+    """What commitments may cost, and have cost. Wei."""
+
+    balance: int | None
+    """Of the account that pays; None if it has not been asked for yet."""
+    balance_l1_block: int
+    """The L1 block as of which that is, 0 for none."""
+    daily_budget: int
+    spent: int
+    """Of the last 24 hours, as the budget counts it."""
+    max_fee: int
+    """Per gas: the cap."""
+    base_fee: int | None
+    """Per gas: of the newest L1 block seen."""
 
 
 class Committer:
@@ -87,6 +106,8 @@ class Committer:
         self._faults = 0
         self._final_epoch = store.get_final_epoch()
         self._broadcasts: dict[Hash, tuple[int, SendResult]] = {}
+        self._balance: tuple[int, int, int] | None = None
+        """(wei, L1 block, when it was read in ms)"""
         self._seen: Observations | None = None
         self._seen_with: Inclusion | None = None
         """The newest inclusion known when that was seen."""
@@ -113,6 +134,28 @@ class Committer:
     def newest_l1_time(self) -> int:
         """Unix seconds: of the newest L1 block seen, 0 for none."""
         return 0 if self._seen is None else self._seen.latest.timestamp
+
+    @property
+    def newest_sealed_epoch(self) -> int:
+        """The last epoch whose commitment is here, 0 for none."""
+        return self._newest_sealed
+
+    @property
+    def attempts_in_flight(self) -> tuple[Attempt, ...]:
+        """Of all epochs: those of which it is not known what became of them."""
+        return self._open_attempts
+
+    def get_funds(self) -> Funds:
+        settled = self._store.get_spent(self._clock() - DAY_MS)
+        balance, l1_block, _ = (None, 0, 0) if self._balance is None else self._balance
+        return Funds(
+            balance=balance,
+            balance_l1_block=l1_block,
+            daily_budget=self._settings.daily_budget_wei,
+            spent=compute_spent(settled, self._open_attempts, None if self._seen is None else self._seen.account),
+            max_fee=self._settings.max_fee_wei,
+            base_fee=None if self._seen is None else self._seen.latest.base_fee,
+        )
 
     async def submit(self, commitment: Commitment, signature: Signature) -> None:
         """Takes a commitment over. Durable when it returns. The same again changes nothing.
@@ -234,6 +277,9 @@ class Committer:
                 self._enter(after.situation, after.detail)
         if is_new_block or self._final_block is None:
             await self._advance_final_epoch(seen.latest)
+        if self._balance is None or self._clock() - self._balance[2] >= _BALANCE_AGE_MS:
+            balance = await self._gateway.get_balance(self._address, seen.latest.number)
+            self._balance = (balance, seen.latest.number, self._clock())
 
     async def _take(self, step: Step, seen: Observations) -> Observations:
         """Returns what is seen after it."""
@@ -318,6 +364,7 @@ class Committer:
                 receipt = await gateway.get_receipt(attempt.hash)
                 if receipt is not None:
                     receipts[attempt.hash] = receipt
+        self._balance = (balance, latest.number, self._clock())
         return Account(nonce, final_nonce, balance, tip, receipts)
 
     async def _simulate(self, epoch: int) -> Simulation:

@@ -10,7 +10,7 @@ The promises, and where they are kept:
 - Whatever keeps a commitment from Ethereum has a name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -317,8 +317,7 @@ def _decide_attempt(
 
     gas_limit = compute_gas_limit(simulation.gas)
     most_cost = gas_limit * fees.max_fee
-    # What has reverted, but not finally yet, is not settled, and not counted in `spent`.
-    spent = state.spent + sum([receipt.gas_used * receipt.effective_gas_price for receipt in account.receipts.values()])
+    spent = compute_spent(state.spent, state.open_attempts, account)
     if spent + most_cost > settings.daily_budget_wei:
         problem = f"{spent} wei spent in 24 hours, {most_cost} wanted, {settings.daily_budget_wei} allowed"
         return _hold(state, seen, live, Decision(Situation.OVER_BUDGET, problem))
@@ -420,6 +419,13 @@ def compute_fees(base_fee: int, suggested_tip: int, floor: Fees | None, settings
     if max_fee < least.max_fee or priority_fee < least.priority_fee:
         return None
     return Fees(max_fee, priority_fee)
+
+
+def compute_spent(settled: int, open_attempts: Sequence[Attempt], account: Account | None) -> int:
+    """Wei that the transactions of the last 24 hours have cost, as the budget counts them: those that are `settled`,
+    and those that have reverted, but not finally yet."""
+    receipts = [] if account is None else [account.receipts.get(attempt.hash) for attempt in open_attempts]
+    return settled + sum([receipt.gas_used * receipt.effective_gas_price for receipt in receipts if receipt])
 
 
 def compute_gas_limit(estimate: int) -> int:

@@ -1,7 +1,8 @@
 """One JSON-RPC endpoint of an Ethereum client, over HTTP."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, Final, Protocol
 from urllib.parse import SplitResult, urlsplit
@@ -13,6 +14,31 @@ from node.ethereum.faults import EthereumFault, RpcError
 
 _KEEP_ALIVE_S: Final = 4.0
 """Below the 5 s after which common servers close an idle connection: closing it first loses no request to that race."""
+
+
+_MAX_PROBLEM: Final = 300
+"""Characters of what is kept of an endpoint's own words."""
+
+
+class EndpointHealth(msgspec.Struct, frozen=True):
+    """How an endpoint has answered since the start. Times are milliseconds since 1970, None for what has not been."""
+
+    name: str
+    """Host and port."""
+    call_count: int
+    fault_count: int
+    """Calls without an answer: no connection, too late, not JSON-RPC, …"""
+    error_count: int
+    """Calls answered with an error object. A contract's no comes so, and so does a rate limit."""
+    faults_in_row: int
+    """Calls since the last answer."""
+    last_answer_at: int | None
+    latency_us: int | None
+    """Microseconds that the last answer took."""
+    last_fault_at: int | None
+    last_fault: str
+    last_error_at: int | None
+    last_error: str
 
 
 class Transport(Protocol):
@@ -51,11 +77,19 @@ class Endpoint:
     """Every call is bounded in time, in size and in how many run at once. All methods asked may be repeated safely."""
 
     def __init__(
-        self, url: str, *, timeout_ms: int = 10_000, max_concurrent: int = 16, max_answer_bytes: int = 32 << 20
+        self,
+        url: str,
+        *,
+        timeout_ms: int = 10_000,
+        max_concurrent: int = 16,
+        max_answer_bytes: int = 32 << 20,
+        clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
+        """`clock_ns`: nanoseconds since 1970, for `health` alone."""
         parts = split_url(url)
         self._url = url
-        self.name = parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
+        host = parts.hostname or ""
+        self.name = host if parts.port is None else f"{host}:{parts.port}"
         """Host and port. The rest of the URL often holds a key, and stays out of logs and messages."""
         self._timeout = aiohttp.ClientTimeout(total=timeout_ms / 1000)
         self._slots = asyncio.Semaphore(max_concurrent)
@@ -63,12 +97,24 @@ class Endpoint:
         self._ids = count(1)
         self._decoder = msgspec.json.Decoder(_Answer)
         self._session: aiohttp.ClientSession | None = None
+        self._clock_ns = clock_ns
+        self.health = EndpointHealth(self.name, 0, 0, 0, 0, None, None, None, "", None, "")
 
     async def call(self, method: str, params: Sequence[Any]) -> Any:
         request_id = next(self._ids)
         request = msgspec.json.encode({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
         async with self._slots:
-            status, body = await self._post(method, request)
+            asked_ns = self._clock_ns()
+            try:
+                result = await self._ask(method, request_id, request)
+            except EthereumFault as fault:
+                self._note(asked_ns, fault)
+                raise
+            self._note(asked_ns, None)
+            return result
+
+    async def _ask(self, method: str, request_id: int, request: bytes) -> Any:
+        status, body = await self._post(method, request)
         try:
             answer = self._decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -110,6 +156,31 @@ class Endpoint:
                     raise aiohttp.ClientPayloadError(f"an answer above {self._max_answer_bytes} bytes")
                 parts.append(part)
             return response.status, b"".join(parts)
+
+    def _note(self, asked_ns: int, fault: EthereumFault | None) -> None:
+        now_ns, health = self._clock_ns(), self.health
+        now_ms = now_ns // 1_000_000
+        changes: dict[str, Any] = {"call_count": health.call_count + 1}
+        if fault is None or isinstance(fault, RpcError):
+            changes |= {
+                "faults_in_row": 0,
+                "last_answer_at": now_ms,
+                "latency_us": max(0, now_ns - asked_ns) // 1000,  # a clock may be put back
+            }
+        else:
+            changes |= {
+                "fault_count": health.fault_count + 1,
+                "faults_in_row": health.faults_in_row + 1,
+                "last_fault_at": now_ms,
+                "last_fault": str(fault)[:_MAX_PROBLEM],
+            }
+        if isinstance(fault, RpcError):
+            changes |= {
+                "error_count": health.error_count + 1,
+                "last_error_at": now_ms,
+                "last_error": str(fault)[:_MAX_PROBLEM],
+            }
+        self.health = msgspec.structs.replace(health, **changes)
 
     def _fault(self, method: str, error: BaseException) -> EthereumFault:
         # The texts of aiohttp's errors hold the host at most; that of InvalidURL, the whole URL, is ruled out above.

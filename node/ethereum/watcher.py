@@ -131,6 +131,9 @@ class Watcher:
         """Notified when `synced` or the situation changes."""
         self.synced: Synced | None = None
         """Never goes back. None until the first look after a start is complete."""
+        self.queued_counts: Mapping[Address, int] = {}
+        """Asset → deposits in the contract's queue, as of the final L1 block that was last looked at; those that the
+        ledger does not have yet are being credited."""
         self._gateway = gateway
         self._store = store
         self._sink = sink
@@ -239,6 +242,7 @@ class Watcher:
         """All that the contract has queued up to the final block, in batches, so that a long absence is caught up in
         bounded pieces. `low`: no event of a deposit that is not credited yet lies before this block."""
         counts = {asset: await self._gateway.get_deposit_count(asset, final.number) for asset in self._sink.assets}
+        self.queued_counts = counts
         for asset, count in counts.items():
             credited = self._sink.deposit_counts.get(asset, 0)
             if credited > count:

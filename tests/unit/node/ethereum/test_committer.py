@@ -10,8 +10,8 @@ import pytest
 
 from chain.commitment import NO_COMMITMENT, hash_commitment
 from chain.errors import BrokenInvariant
-from node.ethereum.committer import Committer
-from node.ethereum.decision import Situation
+from node.ethereum.committer import Committer, Funds
+from node.ethereum.decision import DAY_MS, Situation
 from node.ethereum.faults import ContractError, WrongDeployment
 from node.ethereum.l1 import SendOutcome, SendResult
 from node.ethereum.store import EthereumStore
@@ -634,3 +634,45 @@ async def _settle(l1: SimulatedL1, committer: Committer) -> None:
 
 def test_the_gas_account_is_the_one_shown(start: Start) -> None:
     assert start().status()["account"] == ACCOUNT.address
+
+
+# --- what the operator sees
+
+
+async def test_funds_are_what_the_budget_counts(l1: SimulatedL1, start: Start) -> None:
+    committer = start(daily_budget_wei=10**17, max_fee_wei=300 * GWEI)
+    assert committer.get_funds() == Funds(None, 0, 10**17, 0, 300 * GWEI, None)
+    await committer.submit(*l1.seal())
+    await committer.tick()
+    assert [attempt.epoch for attempt in committer.attempts_in_flight] == [1]
+    assert committer.get_funds() == Funds(10**20, 0, 10**17, 0, 300 * GWEI, 10 * GWEI)
+    l1.is_reverting = ContractError("CutInFuture")
+    l1.mine()
+    l1.is_reverting = None
+    await committer.tick()
+    cost = GAS * 11 * GWEI
+    assert committer.get_funds().spent == cost, "reverted, and not finally yet"
+    assert committer.get_funds().balance == 10**20 - cost
+    l1.mine()
+    await committer.tick()
+    for _ in range(l1.finality_depth):
+        l1.mine()
+        await committer.tick()
+    assert committer.attempts_in_flight == () and committer.mined_epoch == committer.newest_sealed_epoch == 1
+    assert committer.get_funds().spent == 2 * cost
+    l1.now_ms += DAY_MS + 1
+    assert committer.get_funds().spent == 0
+
+
+async def test_the_balance_is_known_also_while_nothing_waits(l1: SimulatedL1, start: Start) -> None:
+    committer = start()
+    await committer.tick()
+    assert (committer.get_funds().balance, committer.get_funds().balance_l1_block) == (10**20, 0)
+    l1.balance = 5
+    for _ in range(4):
+        l1.mine(12)
+        await committer.tick()
+    assert committer.get_funds().balance == 10**20
+    l1.mine(12)
+    await committer.tick()
+    assert (committer.get_funds().balance, committer.get_funds().balance_l1_block) == (5, 5)

@@ -28,6 +28,7 @@ from node.ethereum.decision import (
     compute_bump,
     compute_fees,
     compute_gas_limit,
+    compute_spent,
     decide,
 )
 from node.ethereum.faults import ContractError
@@ -79,6 +80,14 @@ def fly(*attempts: Attempt) -> State:
         open_attempts=tuple([attempt for attempt in attempts if attempt.outcome is None]),
         last_broadcast={attempt.hash: (NOW - 1_000, SendResult(SendOutcome.ACCEPTED)) for attempt in attempts},
     )
+
+
+def test_what_is_spent_counts_each_revert_once_settled_or_not() -> None:
+    receipt = TxReceipt(FIRST.hash, 100, b"\x01" * 32, False, 50_000, 20 * GWEI, None)
+    account = change(ACCOUNT, receipts={FIRST.hash: receipt})
+    assert compute_spent(5, (FIRST,), account) == 5 + 50_000 * 20 * GWEI
+    assert compute_spent(5, (), account) == 5  # settled meanwhile: its cost is in the 5
+    assert compute_spent(5, (FIRST,), ACCOUNT) == compute_spent(5, (FIRST,), None) == 5
 
 
 def test_the_first_attempt() -> None:

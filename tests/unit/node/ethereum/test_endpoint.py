@@ -156,3 +156,78 @@ async def test_nobody_there_is_a_fault_that_keeps_the_path_to_itself(unused_tcp_
 def test_an_endpoint_is_an_http_url(url: str) -> None:
     with pytest.raises(ValueError):
         Endpoint(url)
+
+
+# --- how it has answered
+
+
+class Ticking:
+    """A clock that moves by so much at each look; nanoseconds."""
+
+    def __init__(self, step_ns: int) -> None:
+        self.step_ns = step_ns
+        self.now_ns = 1_700_000_000_000_000_000
+
+    def __call__(self) -> int:
+        self.now_ns += self.step_ns
+        return self.now_ns
+
+
+async def test_answers_errors_and_faults_are_counted_apart(serve: Serve) -> None:
+    answers = [
+        web.json_response({"jsonrpc": "2.0", "id": 1, "result": 1}),
+        web.Response(status=503, body=b"busy"),
+        web.Response(status=502, body=b"<html>"),
+        web.json_response({"jsonrpc": "2.0", "id": 4, "error": {"code": -32005, "message": "slow down " * 100}}),
+        web.json_response({"jsonrpc": "2.0", "id": 5, "result": 1}),
+    ]
+
+    async def answer(request: web.Request) -> web.Response:
+        return answers.pop(0)
+
+    clock = Ticking(1_500_000)
+    endpoint = await serve(answer, clock_ns=clock)
+    health = endpoint.health
+    assert (health.name, health.call_count, health.last_answer_at, health.latency_us) == (endpoint.name, 0, None, None)
+    assert "key-in-path" not in health.name and health.name.startswith("127.0.0.1:")
+
+    await endpoint.call("m", [])
+    first_at = clock.now_ns // 1_000_000
+    assert (endpoint.health.call_count, endpoint.health.faults_in_row) == (1, 0)
+    assert (endpoint.health.last_answer_at, endpoint.health.latency_us) == (first_at, 1_500)
+
+    for _ in range(2):
+        with pytest.raises(EthereumFault):
+            await endpoint.call("m", [])
+    health = endpoint.health
+    assert (health.call_count, health.fault_count, health.faults_in_row, health.error_count) == (3, 2, 2, 0)
+    assert (health.last_answer_at, health.last_fault_at) == (first_at, clock.now_ns // 1_000_000)
+    assert "HTTP 502" in health.last_fault and "key-in-path" not in health.last_fault
+
+    with pytest.raises(RpcError):
+        await endpoint.call("m", [])
+    health = endpoint.health
+    assert (health.faults_in_row, health.error_count) == (0, 1), "an error object is an answer"
+    assert health.last_error_at == health.last_answer_at == clock.now_ns // 1_000_000
+    assert health.last_error.startswith("m: slow down") and len(health.last_error) == 300
+
+    clock.step_ns = -1_500_000  # put back meanwhile
+    await endpoint.call("m", [])
+    assert (endpoint.health.call_count, endpoint.health.latency_us) == (5, 0)
+
+
+async def test_a_call_that_is_given_up_is_neither(serve: Serve) -> None:
+    asked, never = asyncio.Event(), asyncio.Event()
+
+    async def silent(request: web.Request) -> web.Response:
+        asked.set()
+        await never.wait()
+        return await echo(request)
+
+    endpoint = await serve(silent)
+    call = asyncio.create_task(endpoint.call("m", []))
+    await asked.wait()
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    assert (endpoint.health.call_count, endpoint.health.fault_count) == (0, 0)
+    never.set()

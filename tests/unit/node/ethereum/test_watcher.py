@@ -328,3 +328,18 @@ async def test_whatever_happens_each_deposit_is_credited_once(
 
 def test_the_simulation_starts_where_the_contract_does(l1: SimulatedL1) -> None:
     assert l1.top.block.timestamp == START_S == l1.deployment.deployed_at
+
+
+async def test_what_the_queue_held_at_the_last_look_is_shown(
+    l1: SimulatedL1, sink: FakeSink, watch: Callable[..., Watcher]
+) -> None:
+    watcher = watch(confirmations=2)
+    assert watcher.queued_counts == {}
+    l1.deposit([1, 2])
+    l1.deposit([3])
+    await watcher.tick()
+    assert watcher.queued_counts == {TOKEN: 2} and len(sink.deposits) == 2
+    l1.mine()
+    l1.fault = "get_logs".__eq__
+    await watcher.tick()
+    assert watcher.queued_counts == {TOKEN: 3} and len(sink.deposits) == 2  # seen, and not credited yet
