@@ -24,6 +24,8 @@ _LETTER: Final = 6
 """About the width of a letter of the labels, in units of the drawing; their size is in the stylesheet."""
 _X_LABELS: Final = 4
 _TICKS: Final = 4
+_WIDEST_BAR: Final = 400
+"""Tenths of a unit."""
 _FRACTION_BITS: Final = 16
 
 _SECOND: Final = 1000
@@ -135,7 +137,7 @@ def draw_bars(title: str, points: Sequence[Point], measure: Measure, along: str)
         # What the pointer meets, also above a low bar.
         _add(group, "rect", {"x": _tenths(left), "y": str(_TOP), "width": _tenths(width),
                              "height": str(plot.height), "fill": "none", "pointer-events": "all"})  # fmt: skip
-        gap = width // 6
+        gap = max(width // 6, (width - _WIDEST_BAR) // 2)
         height = _get_bar_height(point.value or 0, scale, plot)
         if height:
             _add(group, "rect", {"x": _tenths(left + gap), "y": _tenths(10 * plot.bottom - height),

@@ -81,7 +81,7 @@
   setInterval(showAges, TICK_MS);
   document.addEventListener("visibilitychange", showAges);
 
-  if (!parts.size || !window.EventSource) return;
+  if (!document.querySelector("main [data-live]") || !window.EventSource) return;
 
   // --- reading the page again
 
@@ -109,17 +109,20 @@
         if (!answer.ok) throw new Error("HTTP " + answer.status);
         return answer.text();
       })
-      .then(function (text) {
-        show(new DOMParser().parseFromString(text, "text/html"));
-        isReading = false;
-        waitMs = FIRST_WAIT_MS;
-        if (isStale) refresh();
-      })
-      .catch(function (error) {
-        isReading = false;
-        console.warn("the page could not be read again:", error);
-        refresh(grow());
-      });
+      .then(
+        function (text) {
+          isReading = false;
+          waitMs = FIRST_WAIT_MS;
+          if (source && source.readyState === EventSource.OPEN) tell("Live", true);
+          show(new DOMParser().parseFromString(text, "text/html"));
+          if (isStale) refresh();
+        },
+        function () {
+          isReading = false;
+          tell("Not up to date, trying again", false);
+          refresh(grow());
+        },
+      );
   }
 
   function grow() {
@@ -228,10 +231,12 @@
     source.addEventListener("open", function () {
       eventsWaitMs = FIRST_WAIT_MS;
       tell("Live", true);
-      refresh(); // what came between
     });
-    source.addEventListener("ledger", onEvent);
-    source.addEventListener("commitments", onEvent);
+    // The first comes at once, so that nothing is missed between the page and its events.
+    source.addEventListener("ledger", onLedger);
+    source.addEventListener("commitments", function () {
+      refresh();
+    });
     source.addEventListener("error", function () {
       close();
       tell("Not live, trying again", false);
@@ -240,8 +245,12 @@
     });
   }
 
-  function onEvent() {
-    refresh();
+  // A page that says how far the ledger was when it was made (`data-head` of its clock) is not read again for that.
+  function onLedger(event) {
+    var head = JSON.parse(event.data);
+    var clock = document.getElementById("now");
+    var words = [head.height, head.mined, head.final].join(" ");
+    if (!clock || clock.dataset.head !== words) refresh();
   }
 
   function close() {
@@ -250,7 +259,7 @@
   }
 
   function tell(words, isOn) {
-    if (!pulse) return;
+    if (!pulse || (pulse.textContent === words && !pulse.hidden)) return;
     pulse.hidden = false;
     pulse.textContent = words;
     pulse.classList.toggle("off", !isOn);
