@@ -29,6 +29,8 @@ SECURITY_HEADERS: Final = (
 )
 
 LIVE: Final = "no-store"
+SETTLED: Final = "public, max-age=86400"
+"""Of pages about what is final: the facts never change, the software that shows them may."""
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 
 _ENCODED: Final = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS]

@@ -67,9 +67,8 @@ def list_changes(record: IndexedRecord) -> list[PartyChange]:
 
 def _tell_deposit(deposit: IndexedDeposit) -> tuple[Part, ...]:
     return (
-        _say("Ethereum: "),
         Part(Role.AMOUNT, amount=deposit.amount),
-        _say(" deposited for "),
+        _say(" came from Ethereum for "),
         Part(Role.ACCOUNT, address=deposit.account),
     )
 

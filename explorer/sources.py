@@ -1,4 +1,4 @@
-"""What the explorer is given: the index, what the archive has in evidence, what the node says of itself. All of it reads."""
+"""What the explorer is given: the index, what the archive has in evidence, what the node says of itself. Reads only."""
 
 import asyncio
 from collections.abc import Callable

@@ -15,6 +15,7 @@ import msgspec
 
 from chain import wire
 from chain.block import Block, Header, Record, build_records_tree, decode_block, hash_header
+from chain.commitment import Commitment
 from chain.errors import InvalidProof, NotFound
 from chain.evidence import WithdrawalClaim, build_withdrawal_claim, get_line
 from chain.kinds import WITHDRAW
@@ -130,6 +131,12 @@ class Archive:
             self._keep(view)
         return view
 
+    def read_block(self, number: int) -> BlockView:
+        """As `get_block`, for those who read block after block: what others need at hand is not pushed out for it.
+        Raises `NotFound`."""
+        view = self._blocks.get(number)
+        return self._read_block(number) if view is None else view
+
     async def describe_block(self, number: int) -> dict[str, Any]:
         """Header, signature and records. Raises `NotFound`."""
         view = self.get_block(number)
@@ -194,6 +201,13 @@ class Archive:
             "assetIndex": None if asset_index is None else hex(asset_index),
         }
 
+    async def describe_record(self, block: int, index: int) -> dict[str, Any]:
+        """A record as `tally_getBlock` lists it. Raises `NotFound`."""
+        records = self.get_block(block).records
+        if index >= len(records):
+            raise NotFound(f"record {index} of block {block}")
+        return wire.encode_record(records[index])
+
     async def list_payments(self, wanted: PaymentFilter, cursor: str | None, limit: int) -> dict[str, Any]:
         """Receipts without siblings, newest first."""
         page = await self._ask_index(lambda: self._index.list_payments(wanted, cursor, limit))
@@ -205,21 +219,25 @@ class Archive:
         items = []
         for item in page.items:
             view, signed = self._get_payment(item.block, item.record)
-            receipt = wire.encode_receipt(
-                signed.id,
-                statuses[item.epoch],
-                self._domain_json,
-                wire.encode_payment(signed.payment),
-                signed.signature,
-                view.json,
-                item.record,
-                (),
-                None,
-            )
-            del receipt["siblings"]
-            items.append(receipt)
+            items.append(self.describe_item(view, item.record, signed, statuses[item.epoch]))
             await asyncio.sleep(0)  # reading a block takes its time; payments come first
         return {"items": items, "cursor": page.cursor}
+
+    def describe_item(self, view: BlockView, index: int, signed: SignedPayment, status: str) -> dict[str, Any]:
+        """A payment as lists show it: its receipt without siblings."""
+        receipt = wire.encode_receipt(
+            signed.id,
+            status,
+            self._domain_json,
+            wire.encode_payment(signed.payment),
+            signed.signature,
+            view.json,
+            index,
+            (),
+            None,
+        )
+        del receipt["siblings"]
+        return receipt
 
     # --- epochs
 
@@ -236,21 +254,14 @@ class Archive:
     async def describe_commitment(self, epoch: int) -> dict[str, Any]:
         """A sealed epoch's commitment and its way to Ethereum. Raises `NotFound`."""
         seal = await self._get_seal(epoch)
-        status = self._committer.get_epoch(epoch)
-        inclusion = status.inclusion if status is not None else None
-        return {
-            "epoch": hex(epoch),
-            "message": wire.encode_commitment(seal.commitment),
-            "signature": wire.encode_bytes(seal.signature),
-            "status": EpochState.SEALED if status is None else status.state,
-            "attempts": [] if status is None else [_describe_attempt(attempt) for attempt in status.attempts],
-            "l1Transaction": None if inclusion is None else wire.encode_bytes(inclusion.l1_transaction),
-            "l1Block": None if inclusion is None else hex(inclusion.l1_block),
-            "includedAt": None if inclusion is None else hex(inclusion.included_at),
-            "confirmations": None if status is None or inclusion is None else hex(status.confirmations),
-            "gasUsed": None if inclusion is None else hex(inclusion.gas_used),
-            "effectiveGasPrice": None if inclusion is None else hex(inclusion.effective_gas_price),
-        }
+        return _describe_commitment(seal.commitment, seal.signature, self._committer.get_epoch(epoch))
+
+    def describe_way(self, epoch: int) -> tuple[EpochStatus, dict[str, Any]] | None:
+        """As `describe_commitment`, of what the committer has been given, and of this very moment. None before that."""
+        seal, status = self._committer.get_commitment(epoch), self._committer.get_epoch(epoch)
+        if seal is None or status is None:
+            return None
+        return status, _describe_commitment(seal.commitment, seal.signature, status)
 
     async def prove_account(self, account: Address, asset: Address, epoch: int) -> dict[str, Any]:
         """An account's leaf as of the end of a sealed epoch. Raises `NotFound`."""
@@ -462,6 +473,23 @@ def _describe_payment_status(status: EpochStatus | None) -> str:
     if status is None or status.inclusion is None:
         return ACCEPTED
     return FINAL if status.state == EpochState.FINAL else COMMITTED
+
+
+def _describe_commitment(commitment: Commitment, signature: Signature, status: EpochStatus | None) -> dict[str, Any]:
+    inclusion = status.inclusion if status is not None else None
+    return {
+        "epoch": hex(commitment.epoch),
+        "message": wire.encode_commitment(commitment),
+        "signature": wire.encode_bytes(signature),
+        "status": EpochState.SEALED if status is None else status.state,
+        "attempts": [] if status is None else [_describe_attempt(attempt) for attempt in status.attempts],
+        "l1Transaction": None if inclusion is None else wire.encode_bytes(inclusion.l1_transaction),
+        "l1Block": None if inclusion is None else hex(inclusion.l1_block),
+        "includedAt": None if inclusion is None else hex(inclusion.included_at),
+        "confirmations": None if status is None or inclusion is None else hex(status.confirmations),
+        "gasUsed": None if inclusion is None else hex(inclusion.gas_used),
+        "effectiveGasPrice": None if inclusion is None else hex(inclusion.effective_gas_price),
+    }
 
 
 def _describe_attempt(attempt: Attempt) -> dict[str, Any]:

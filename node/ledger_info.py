@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from chain import wire
-from chain.params import Parameters
+from chain.params import Domain, Parameters
 from chain.primitives import ETHER, Address
 
 
@@ -36,6 +36,10 @@ class LedgerInfo:
         self._get_position = get_position
         self.assets: dict[Address, AssetInfo] = {}
         """In the contract's order."""
+
+    @property
+    def domain(self) -> Domain:
+        return self._parameters.domain
 
     @property
     def position(self) -> Position:

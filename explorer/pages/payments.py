@@ -1,0 +1,111 @@
+"""Lists of payments: the page of all of them, and the lines that other pages show."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+import msgspec
+from fastapi import Request, Response
+
+from chain.errors import Refusal
+from chain.kinds import KINDS
+from chain.primitives import Address
+from explorer.filters import Filter, encode_query, read_filter
+from explorer.listing import Cursor, Slice, read_cursor, read_slice
+from explorer.sentences import list_changes
+from explorer.site import Site
+from explorer.status import Commitments, PaymentStatus, compute_status_in
+from node.index import IndexedPayment, PaymentFilter, encode_cursor
+
+
+class PaymentLine(msgspec.Struct, frozen=True):
+    payment: IndexedPayment
+    status: PaymentStatus
+    change: int | None = None
+    """Base units that the account of the page gained or lost; None on pages of no account."""
+
+
+class Links(msgspec.Struct, frozen=True):
+    """Around a slice; empty for what is not there."""
+
+    first: str
+    previous: str
+    next: str
+
+
+class PaymentList(msgspec.Struct, frozen=True):
+    """A filtered list, as its page shows it."""
+
+    filter: Filter
+    lines: list[PaymentLine]
+    links: Links
+    csv: str
+    json: str
+    """Where the whole list is to be had as a file."""
+    is_cut_short: bool
+    """Whether the search went on for so long that the page ends early, and goes on on the next."""
+
+
+async def show(site: Site, request: Request) -> Response:
+    """The page of all payments. What is wrong with the filter is said above it, with nothing listed."""
+    try:
+        listed = await read_list(site, request.url.path, request.query_params)
+    except Refusal as refusal:
+        return await site.show(
+            request, "payments.html", status=400, problem=str(refusal), listed=None, fields=request.query_params,
+            kinds=list(KINDS),
+        )  # fmt: skip
+    return await site.show(
+        request, "payments.html", listed=listed, problem="", fields=listed.filter.texts, kinds=list(KINDS)
+    )
+
+
+async def read_list(site: Site, path: str, parameters: Any, account: str | None = None) -> PaymentList:
+    """`account`: the address that the page is of. Raises `MalformedRequest`, `UnknownKind`, `Overloaded`."""
+    commitments = site.sources.commitments
+    fixed = {} if account is None else {"account": account}
+    chosen = read_filter(parameters, commitments, **fixed)
+    cursor = read_cursor(parameters)
+    listed = await read_payments(site, chosen.wanted, cursor)
+    shown = {name: text for name, text in chosen.texts.items() if name not in fixed}
+    if parameters.get("limit", ""):
+        shown["limit"] = str(cursor.limit)
+    return PaymentList(
+        filter=chosen,
+        lines=list_payment_lines(listed.rows, commitments, None if account is None else chosen.wanted.account),
+        links=build_links(path, shown, listed),
+        csv=f"/export/payments.csv{chosen.encode()}",
+        json=f"/export/payments.json{chosen.encode()}",
+        is_cut_short=listed.older is not None and len(listed.rows) < cursor.limit,
+    )
+
+
+async def read_payments(site: Site, wanted: PaymentFilter, cursor: Cursor) -> Slice[IndexedPayment]:
+    index = site.sources.index
+    return await site.ask(lambda: read_slice(partial(index.list_payments, wanted), encode_cursor, cursor))
+
+
+def build_links(path: str, shown: dict[str, str], listed: Slice[Any]) -> Links:
+    return Links(
+        first=path + encode_query(shown) if listed.newer else "",
+        previous=path + encode_query({**shown, "after": listed.newer}) if listed.newer else "",
+        next=path + encode_query({**shown, "before": listed.older}) if listed.older else "",
+    )
+
+
+def list_payment_lines(
+    payments: Iterable[IndexedPayment], commitments: Commitments, account: Address | None = None
+) -> list[PaymentLine]:
+    return [
+        PaymentLine(
+            payment,
+            compute_status_in(payment.epoch, commitments),
+            None if account is None else _find_change(payment, account),
+        )
+        for payment in payments
+    ]
+
+
+def _find_change(payment: IndexedPayment, account: Address) -> int:
+    """0 also for who only gets a withdrawal on Ethereum: nothing changes on the ledger."""
+    return next((line.change for line in list_changes(payment) if line.account == account), 0)

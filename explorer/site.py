@@ -1,0 +1,116 @@
+"""What all pages share: how they ask, what stands around them, and how long they may be kept."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from fastapi import Request, Response
+
+from chain.errors import MalformedRequest
+from chain.primitives import ETHER, Address
+from explorer.formatting import Token, describe_token
+from explorer.headers import LIVE, SETTLED
+from explorer.ledger import read_ledger
+from explorer.rendering import Pages
+from explorer.sources import Sources
+from node.ledger_info import ETHER_INFO, AssetInfo
+
+_UNKNOWN: Final = AssetInfo(symbol=None, decimals=None)
+
+_L1_EXPLORERS: Final = {
+    1: "https://etherscan.io",
+    17_000: "https://holesky.etherscan.io",
+    560_048: "https://hoodi.etherscan.io",
+    11_155_111: "https://sepolia.etherscan.io",
+}
+"""L1 chain id → what stands before /tx/… and /address/…"""
+
+_HOST: Final = re.compile(r"[0-9A-Za-z.\-\[\]:]{1,255}", re.ASCII)
+
+_Answer = TypeVar("_Answer")
+
+
+class Tokens:
+    """Asset → how pages name it. The index may know of one that Ethereum has not been asked about yet."""
+
+    def __init__(self, assets: dict[Address, AssetInfo]) -> None:
+        self._assets = assets
+
+    def __getitem__(self, address: Address) -> Token:
+        info = ETHER_INFO if address == ETHER else self._assets.get(address, _UNKNOWN)
+        return describe_token(address, info)
+
+    def list_all(self) -> list[Token]:
+        """The listed ones, in the contract's order."""
+        return [self[address] for address in self._assets]
+
+
+class L1Links:
+    """To an explorer of Ethereum; empty where none is known."""
+
+    def __init__(self, prefix: str | None) -> None:
+        self._prefix = (prefix or "").rstrip("/")
+
+    def transaction(self, l1_transaction: bytes) -> str:
+        return self._prefix and f"{self._prefix}/tx/0x{l1_transaction.hex()}"
+
+    def address(self, address: str) -> str:
+        return self._prefix and f"{self._prefix}/address/{address}"
+
+
+class Site:
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+        self.pages = Pages()
+        self.ledger = read_ledger(sources.info.describe())
+        self.l1_links = L1Links(sources.config.l1_explorer_url or _L1_EXPLORERS.get(self.ledger.l1_chain_id))
+
+    @property
+    def tokens(self) -> Tokens:
+        return Tokens(dict(self.sources.info.assets))
+
+    async def ask(self, question: Callable[[], _Answer]) -> _Answer:
+        """What `question` finds in the index, all of one moment. Raises `Overloaded`."""
+        index = self.sources.index
+
+        def ask() -> _Answer:
+            with index.at_one_moment():
+                return question()
+
+        return await self.sources.work(ask)
+
+    async def show(
+        self, request: Request, template: str, *, status: int = 200, is_settled: bool = False, **values: Any
+    ) -> Response:
+        """A page. `is_settled`: nothing that it shows will ever change, so browsers may keep it; then it says nothing
+        of the present (no age, no banner)."""
+        _, health = self.sources.report_health()
+        common = {
+            "now": None if is_settled else self.sources.clock_ms(),
+            "health": health,
+            "ledger": self.ledger,
+            "commitments": self.sources.commitments,
+            "tokens": self.tokens,
+            "ether": describe_token(ETHER, ETHER_INFO),
+            "l1": self.l1_links,
+            "public_l1_url": self.sources.config.public_l1_url or "",
+            "path": request.url.path,
+        }
+        body = await self.sources.work(lambda: self.pages.render(template, **common, **values))
+        if not is_settled:
+            return Response(body, status, {"cache-control": LIVE}, media_type="text/html")
+        tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        headers = {"cache-control": SETTLED, "etag": tag}
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(body, status, headers, media_type="text/html")
+
+
+def get_origin(request: Request) -> str:
+    """As the reader sees it: a proxy before the node says whether it speaks TLS. Only shown to who asked. Raises
+    `MalformedRequest` for a host that is none."""
+    if _HOST.fullmatch(request.url.netloc) is None:
+        raise MalformedRequest("host: not a name or an address, and a port")
+    scheme = "https" if request.headers.get("x-forwarded-proto") == "https" else request.url.scheme
+    return f"{scheme}://{request.url.netloc}"
