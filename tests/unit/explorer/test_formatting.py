@@ -12,8 +12,11 @@ from explorer.formatting import (
     describe_token,
     format_age,
     format_amount,
+    format_change,
+    format_duration,
     format_machine_time,
     format_time,
+    make_visible,
 )
 from node.ledger_info import AssetInfo
 
@@ -102,3 +105,51 @@ def test_times_are_said_to_the_millisecond() -> None:
 def test_any_time_can_be_said(time_ms: int) -> None:
     assert format_time(time_ms)
     assert format_machine_time(time_ms) == "" or time_ms < 253_402_300_800_000
+
+
+@pytest.mark.parametrize(
+    ("base_units", "text"), [(0, "0"), (15 * 10**17, "+1.5"), (-(15 * 10**17), "−1.5"), (-1, "−0.000000000000000001")]
+)
+def test_a_change_has_its_sign(base_units: int, text: str) -> None:
+    assert format_change(base_units, describe_token(ADDRESS, AssetInfo("T", 18))) == text
+
+
+@pytest.mark.parametrize(
+    ("duration_ms", "text"),
+    [
+        (0, "0 ms"), (999, "999 ms"), (1000, "1 s"), (5_250, "5.2 s"), (59_999, "59.9 s"), (60_000, "1 min"),
+        (65_999, "1 min 5 s"), (3_600_000, "1 h"), (3_659_999, "1 h"), (3_660_000, "1 h 1 min"),
+        (86_400_000, "1 d"), (100_000_000, "1 d 3 h"), (10**12, "11574 d 1 h"),
+    ],
+)  # fmt: skip
+def test_a_duration_is_said_in_two_units(duration_ms: int, text: str) -> None:
+    assert format_duration(duration_ms) == text
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("for <b>file</b> & 7", "for <b>file</b> & 7"),
+        ("naïve 支払い ✓ 🎉", "naïve 支払い ✓ 🎉"),
+        ("👩\u200d🚀", "👩\u200d🚀"),  # an astronaut: woman, joiner, rocket
+        ("👩\u200dx", "👩⟨U+200D⟩x"),
+        ("\u200d", "⟨U+200D⟩"),
+        ("pay\u202eboB", "pay⟨U+202E⟩boB"),  # right-to-left override
+        ("a\u2066b\u2069", "a⟨U+2066⟩b⟨U+2069⟩"),
+        ("two\nlines\t", "two⟨U+000A⟩lines⟨U+0009⟩"),
+        ("no\u00a0break\u3000wide", "no⟨U+00A0⟩break⟨U+3000⟩wide"),
+        ("fill\u3164er", "fill⟨U+3164⟩er"),
+        ("\x00\x7f", "⟨U+0000⟩⟨U+007F⟩"),
+        ("\ud800", "⟨U+D800⟩"),
+        ("\U000e0041", "⟨U+E0041⟩"),  # a tag, which shows as nothing
+    ],
+)
+def test_what_cannot_be_seen_is_shown_by_its_number(words: str, shown: str) -> None:
+    assert make_visible(words) == shown
+
+
+@given(st.text(max_size=80))
+def test_any_words_can_be_shown(words: str) -> None:
+    shown = make_visible(words)
+    shown.encode()
+    assert len(shown) >= len(words)
