@@ -7,6 +7,7 @@ import re
 from typing import Final, TypeAlias
 
 from chain.errors import MalformedRequest
+from node.index.schema import MAX_PLACE
 
 Slot: TypeAlias = tuple[int, int]
 """Where an entry stands in a statement: (place, 0) for a debit, (place, output + 1) for a credit."""
@@ -38,5 +39,6 @@ def decode_pair(cursor: str) -> tuple[int, int]:
 
 
 def move_cursor(cursor: str, places: int) -> str:
-    """A cursor of a list of records, so many places further on in the ledger. Raises `MalformedRequest`."""
-    return encode_place(max(decode_place(cursor) + places, 0))
+    """A cursor of a list of records, so many places further on in the ledger, as far as places go. Raises
+    `MalformedRequest`."""
+    return encode_place(min(max(decode_place(cursor) + places, 0), MAX_PLACE))

@@ -35,7 +35,7 @@ def list_deposits(
     check_limit(limit)
     low, high = 0, MAX_PLACE
     if cursor is not None and is_ascending:
-        low = decode_place(cursor) + 1
+        low = min(decode_place(cursor) + 1, MAX_PLACE)
     elif cursor is not None:
         high = decode_place(cursor)
     condition = "" if account is None else "d.account = ? AND "

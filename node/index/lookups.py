@@ -72,10 +72,11 @@ def find_epochs_span(db: sqlite3.Connection, first: int | None, last: int | None
 
 
 def find_time_span(db: sqlite3.Connection, from_s: int | None, to_s: int | None) -> Span:
-    """The places of all blocks whose time, in whole Unix seconds, is from `from_s` to `to_s`, both included."""
+    """The places of all blocks whose time, in whole Unix seconds, is from `from_s` to `to_s`, both included;
+    none when it ends before it begins."""
     low = 0 if from_s is None else _find_first_place(db, from_s)
     high = MAX_PLACE if to_s is None else _find_first_place(db, to_s + 1)
-    return low, high
+    return low, max(low, high)
 
 
 def read_debited(db: sqlite3.Connection, holding: int, before: int) -> tuple[int, int]:

@@ -186,7 +186,7 @@ class _Walk:
             find_epochs_span(db, wanted.first_epoch, wanted.last_epoch),
         ]
         if start is not None:
-            spans.append((start + 1, MAX_PLACE) if is_ascending else (0, start))
+            spans.append((min(start + 1, MAX_PLACE), MAX_PLACE) if is_ascending else (0, start))
         self._low, self._high = max([low for low, _ in spans]), min([high for _, high in spans])
         self._account = None if wanted.account is None else find_account(db, wanted.account)
         self._counterparty = None if wanted.counterparty is None else find_account(db, wanted.counterparty)

@@ -37,6 +37,7 @@ from node.index.records import (
 )
 from node.index.schema import (
     MAX_PLACE,
+    MAX_RECORDS,
     RECORD_BITS,
     connect_reading,
     decode_amount,
@@ -117,6 +118,8 @@ class IndexReader:
             return None if place is None else self._read_record(db, place)
 
     def get_record_at(self, block: int, record: int) -> IndexedRecord | None:
+        if not 0 <= record < MAX_RECORDS:
+            return None
         with self._snapshot() as db:
             return self._read_record(db, pack_place(min(_clamp(block), _MAX_BLOCK), record))
 
@@ -228,7 +231,7 @@ class IndexReader:
             rows = db.execute(
                 "SELECT start, asset, payment_count, volume FROM activity WHERE length = ? AND start >= ? "
                 "ORDER BY start, asset LIMIT ?",
-                (length, since, limit),
+                (length, _clamp(since), limit),
             ).fetchall()
             return [
                 Activity(start, assets[asset], count, decode_amount(volume)) for start, asset, count, volume in rows
@@ -398,11 +401,9 @@ def _read_assets(db: sqlite3.Connection) -> dict[Address, AssetCounters]:
 
 def _read_cut(db: sqlite3.Connection, epoch: int) -> dict[Address, AssetCounters]:
     """As they stood when an epoch was cut; nothing before the first."""
-    rows = db.execute(
-        f"SELECT (SELECT address FROM assets WHERE id = asset), {_COUNTERS} FROM cuts WHERE epoch = ? ORDER BY asset",
-        (epoch,),
-    )
-    return {row[0]: _build_asset_counters(row) for row in rows}
+    assets = list_assets(db)
+    rows = db.execute(f"SELECT asset, {_COUNTERS} FROM cuts WHERE epoch = ? ORDER BY asset", (epoch,))
+    return {assets[asset]: _build_asset_counters((assets[asset], *counters)) for asset, *counters in rows}
 
 
 def _subtract(after: AssetCounters, before: AssetCounters | None) -> AssetCounters:

@@ -73,7 +73,7 @@ def list_entries(
     if span is None or holding is None:
         return Page((), None)
     low, high = span
-    first = max(first, (low, 0))
+    first = min(max(first, (low, 0)), (high, 0))
     items: list[StatementEntry] = []
     with ExitStack() as stack:
         place, slot = first
@@ -131,8 +131,9 @@ def list_credits(
     if span is None or holding is None:
         return Page((), None)
     low, high = span
+    first = min(max(first, (low, 0)), (high, 0))
     with ExitStack() as stack:
-        entries = list(islice(_walk_credits(db, stack, holding, max(first, (low, 0)), high), limit + 1))
+        entries = list(islice(_walk_credits(db, stack, holding, first, high), limit + 1))
     return Page(
         tuple(
             [

@@ -19,6 +19,23 @@ from node.entries import BLOCK_PREFIX, encode_asset, encode_cut, encode_genesis,
 from node.index import IndexWriter
 from node.index.schema import TABLES
 
+MEMOS = (
+    "invoice 17",
+    "rent, März 2026 ☂",
+    '<script>alert(1)</script> & <b>"quoted"</b>',
+    "'); DROP TABLE payments; --",
+    '=HYPERLINK("http://example.org")',
+    "lines\nand\ttabs\r\n",
+    "nothing\0 behind a NUL is lost",
+    "\0",
+    "\u202eright to left\u202c\ufeff",
+    " ",
+    "m" * 256,
+    "é" * 128,
+    "\U0001f9fe" * 64,
+)
+"""Friendly ones and hostile ones; the last three have the 256 bytes that are allowed."""
+
 
 class PlacedRecord(msgspec.Struct, frozen=True):
     block: int
@@ -34,6 +51,7 @@ class RandomLedger:
 
     def __init__(self, seed: int, account_count: int = 8) -> None:
         self.random = random.Random(seed)
+        self._memos = random.Random(f"memos {seed}")  # of their own: they leave everything else as it is
         self.parameters = Parameters(31337, self._make_address(), ETHER, 1_700_000_000)
         self.ledger = Ledger(self.parameters)
         self.entries: list[bytes] = [encode_genesis(self.parameters)]
@@ -123,10 +141,19 @@ class RandomLedger:
         self.sealed[sealed.commitment.epoch] = sealed, signature
 
     def make_payment(
-        self, payer: Address, nonce: int, outputs: list[Output], kind: str = "transfer", asset: Address = ETHER
+        self,
+        payer: Address,
+        nonce: int,
+        outputs: list[Output],
+        kind: str = "transfer",
+        asset: Address = ETHER,
+        memo: str | None = None,
     ) -> SignedPayment:
+        """`memo`: None for one at random, or none."""
         reference = self.random.choice([ZERO_HASH, ZERO_HASH, *self.references])
-        payment = Payment(asset, payer, nonce, 0, kind, reference, "", tuple(outputs))
+        if memo is None:
+            memo = self._memos.choice(MEMOS) if self._memos.random() < 0.4 else ""
+        payment = Payment(asset, payer, nonce, 0, kind, reference, memo, tuple(outputs))
         payment_id = compute_payment_id(payment, self.parameters.domain)
         return SignedPayment(payment_id, payment, self.random.randbytes(65))
 

@@ -3,160 +3,32 @@
 import random
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 
-from chain.account import AccountLeaf
-from chain.block import DEPOSIT, PAYMENT, Deposit, get_record_type
+from chain.block import DEPOSIT, PAYMENT, Deposit
 from chain.errors import BrokenInvariant, MalformedRequest, UnknownKind
 from chain.kinds import WITHDRAW
 from chain.merkle import ListTree, SumTree
 from chain.payment import Output, SignedPayment
-from chain.primitives import ETHER, ZERO_HASH, Address, Hash
-from chain.statement import (
-    Credit,
-    Debit,
-    Withdrawal,
-    compute_credits_root,
-    compute_debits_root,
-    hash_withdrawal,
+from chain.primitives import ETHER, ZERO_HASH, Hash
+from chain.statement import Withdrawal, hash_withdrawal
+from node.index import (
+    ACTIVITY_LENGTHS,
+    Activity,
+    AssetCounters,
+    IndexedBlock,
+    IndexedEpoch,
+    IndexReader,
+    IndexWriter,
+    Page,
+    PaymentFilter,
+    TimeSpan,
+    WithdrawalPlace,
 )
-from node.index import IndexedPayment, IndexReader, IndexWriter, Page, PaymentFilter, StatementEntry, payments
-from node.index.records import IndexedBlock, IndexedEpoch, WithdrawalPlace
 from tests.unit.node.index.history import PlacedRecord, RandomLedger, apply
-
-Item = TypeVar("Item")
-
-
-def read_pages(get_page: Callable[[str | None], Page[Item]], limit: int) -> list[Item]:
-    """All items, page after page; every page but the last is full."""
-    items: list[Item] = []
-    cursor = None
-    for _ in range(2000):
-        page = get_page(cursor)
-        assert len(page.items) == limit or (page.cursor is None and len(page.items) < limit)
-        items += page.items
-        cursor = page.cursor
-        if cursor is None:
-            return items
-    raise AssertionError(f"pages without end, the last at {cursor}")
-
-
-# --- payments
-
-
-def describe(placed: PlacedRecord) -> IndexedPayment:
-    assert isinstance(placed.record, SignedPayment)
-    payment = placed.record.payment
-    return IndexedPayment(
-        id=placed.record.id,
-        block=placed.block,
-        record=placed.index,
-        timestamp=placed.timestamp,
-        epoch=placed.epoch,
-        kind=payment.kind,
-        asset=payment.asset,
-        payer=payment.payer,
-        nonce=payment.nonce,
-        total=payment.total,
-        outputs=payment.outputs,
-        reference=payment.reference,
-    )
-
-
-def is_wanted(placed: PlacedRecord, wanted: PaymentFilter) -> bool:
-    assert isinstance(placed.record, SignedPayment)
-    payment = placed.record.payment
-    second = placed.timestamp // 1000
-    return (
-        wanted.account in (None, payment.payer, *[output.to for output in payment.outputs])
-        and wanted.asset in (None, payment.asset)
-        and wanted.kind in (None, payment.kind)
-        and wanted.reference in (None, payment.reference)
-        and (wanted.from_s is None or second >= wanted.from_s)
-        and (wanted.to_s is None or second <= wanted.to_s)
-    )
-
-
-def make_filter(history: RandomLedger, rng: random.Random) -> PaymentFilter:
-    def sometimes(choices: Any) -> Any:
-        return rng.choice(choices) if rng.random() < 0.4 else None
-
-    seconds = [header.timestamp // 1000 + step for header in history.headers for step in (-1, 0, 1)]
-    return PaymentFilter(
-        account=sometimes([*history.accounts, *history.strangers, b"\x01" * 20]),
-        asset=sometimes([*history.assets, b"\x02" * 20]),
-        kind=sometimes(["transfer", "tip", "withdraw"]),
-        reference=sometimes([*history.references, b"\x03" * 32]),
-        from_s=sometimes([0, *seconds, 2**64 - 1]),
-        to_s=sometimes([0, *seconds, 2**64 - 1]),
-    )
-
-
-def test_payments_are_listed_newest_first_under_every_filter(history: RandomLedger, reader: IndexReader) -> None:
-    rng = random.Random(3)
-    found = 0
-    for _ in range(400):
-        wanted, limit = make_filter(history, rng), rng.choice((1, 2, 7, 100))
-        listed = read_pages(lambda cursor: reader.list_payments(wanted, cursor, limit), limit)  # noqa: B023
-        assert listed == [describe(placed) for placed in reversed(history.payments) if is_wanted(placed, wanted)], (
-            wanted
-        )
-        found += len(listed)
-    assert found > 1000
-
-
-def test_the_second_of_a_block_is_inside_a_span_that_ends_with_it(history: RandomLedger, reader: IndexReader) -> None:
-    for placed in history.payments[::10]:
-        second = placed.timestamp // 1000
-        within = PaymentFilter(from_s=second, to_s=second)
-        assert describe(placed) in reader.list_payments(within, limit=1000).items
-        for outside in (PaymentFilter(from_s=second + 1), PaymentFilter(to_s=second - 1)):
-            assert describe(placed) not in reader.list_payments(outside, limit=1000).items
-
-
-def test_pages_go_on_where_they_ended_while_payments_arrive(tmp_path: Path) -> None:
-    history = RandomLedger(5)
-    history.run(40)
-    writer = IndexWriter(tmp_path / "index.sqlite", history.parameters.genesis_hash)
-    apply(writer, history.entries)
-    reader = IndexReader(tmp_path / "index.sqlite")
-    there = [describe(placed) for placed in reversed(history.payments)]
-    listed: list[IndexedPayment] = []
-    cursor = None
-    for _ in there:
-        page = reader.list_payments(cursor=cursor, limit=3)
-        listed += page.items
-        cursor = page.cursor
-        if cursor is None:
-            break
-        history.add_block()
-        apply(writer, history.entries)
-    assert listed == there
-    assert len(history.payments) > len(there)
-    writer.close()
-    reader.close()
-
-
-def test_a_rare_thing_is_sought_for_a_bounded_time_and_then_on_the_next_page(
-    history: RandomLedger, reader: IndexReader, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(payments, "MAX_VISITED", 3)
-    wanted = PaymentFilter(account=history.accounts[0], kind="tip")
-    listed: list[IndexedPayment] = []
-    cursor, short_count = None, 0
-    for _ in history.records:
-        page = reader.list_payments(wanted, cursor, limit=2)
-        listed += page.items
-        cursor = page.cursor
-        if cursor is None:
-            break
-        short_count += len(page.items) < 2
-    assert listed == [describe(placed) for placed in reversed(history.payments) if is_wanted(placed, wanted)]
-    assert short_count > 0
+from tests.unit.node.index.oracle import describe_record, make_filter, make_span, open_index, read_pages
 
 
 def test_what_is_no_sound_question_is_refused(reader: IndexReader) -> None:
@@ -200,6 +72,7 @@ def test_numbers_that_no_block_or_epoch_can_have_find_nothing(history: RandomLed
         assert reader.list_withdrawals(number, ETHER) == []
         assert reader.get_statement_totals(history.accounts[0], ETHER, number) is None
         assert reader.list_entries(history.accounts[0], ETHER, number) == Page((), None)
+        assert reader.find_entries_before(history.accounts[0], ETHER, number, "0" * 32) is None
     assert reader.list_blocks(before=-5) == reader.list_blocks(before=0) == reader.list_blocks(before=1) == []
     assert reader.list_block_hashes(1, start=2**64) == []
     assert reader.list_block_hashes(2, start=-1) == reader.list_block_hashes(2)
@@ -211,12 +84,33 @@ def test_numbers_that_no_block_or_epoch_can_have_find_nothing(history: RandomLed
 def test_every_record_is_found_by_its_id(history: RandomLedger, reader: IndexReader) -> None:
     for placed in history.records:
         assert reader.locate(placed.record.id) == (placed.block, placed.index)
-        if isinstance(placed.record, SignedPayment):
-            assert reader.get_payment(placed.record.id) == describe(placed)
-        else:
-            assert reader.get_payment(placed.record.id) is None
+        found = describe_record(placed)
+        assert reader.get_record(placed.record.id) == reader.get_record_at(placed.block, placed.index) == found
     assert reader.locate(history.records[0].record.id[:31] + b"\0") is None
-    assert reader.get_payment(b"\x09" * 32) is None
+    assert reader.get_record(history.records[0].record.id[:31] + b"\0") is None
+    assert reader.get_record(b"\x09" * 32) is None
+
+
+def test_no_record_stands_where_none_was_placed(history: RandomLedger, reader: IndexReader) -> None:
+    for header in history.headers:
+        for record in (-1, header.record_count, 2**20 - 1, 2**20, 2**20 + 1, 2**43, 2**63, 2**300, -(2**300)):
+            assert reader.get_record_at(header.number, record) is None
+    for block in (-(2**300), -1, 0, len(history.headers) + 1, 2**43 - 1, 2**43, 2**63, 2**300):
+        assert reader.get_record_at(block, 0) is None
+        assert reader.list_records(block) == []
+
+
+def test_a_blocks_records_are_listed_in_its_order(history: RandomLedger, reader: IndexReader) -> None:
+    for header in history.headers:
+        records = [describe_record(placed) for placed in history.records if placed.block == header.number]
+        assert reader.list_records(header.number) == records
+        assert reader.list_records(header.number, start=1, limit=2) == records[1:3]
+        assert reader.list_records(header.number, start=header.record_count) == []
+        assert reader.list_records(header.number, start=2**70) == []
+        assert reader.list_records(header.number, start=-1, limit=1000) == records
+    for limit in (0, 1001):
+        with pytest.raises(MalformedRequest, match="limit"):
+            reader.list_records(1, limit=limit)
 
 
 def test_blocks(history: RandomLedger, reader: IndexReader) -> None:
@@ -284,153 +178,97 @@ def test_counters(history: RandomLedger, reader: IndexReader) -> None:
     assert counters.account_count == len({account for balances in state.balances.values() for account in balances})
     assert [line.asset for line in counters.assets] == list(history.assets)
     for line in counters.assets:
-        made = [placed.record.payment for placed in history.payments if placed.record.payment.asset == line.asset]
-        withdrawn = [payment.total for payment in made if payment.kind == WITHDRAW]
-        deposited = [placed.record.amount for placed in history.deposits if placed.record.asset == line.asset]
-        assert (line.payment_count, line.volume) == (len(made), sum([payment.total for payment in made]))
-        assert (line.withdrawal_count, line.withdrawn) == (len(withdrawn), sum(withdrawn))
-        assert (line.deposit_count, line.deposited) == (len(deposited), sum(deposited))
+        assert line == count_asset(history.records, line.asset)
         assert line.deposited - line.withdrawn == state.totals[line.asset]
 
 
-# --- statements
+def count_asset(records: list[PlacedRecord], asset: bytes) -> AssetCounters:
+    signed = [placed.record for placed in records if isinstance(placed.record, SignedPayment)]
+    made = [record.payment for record in signed if record.payment.asset == asset]
+    withdrawn = [payment.total for payment in made if payment.kind == WITHDRAW]
+    deposits = [placed.record for placed in records if isinstance(placed.record, Deposit)]
+    deposited = [deposit.amount for deposit in deposits if deposit.asset == asset]
+    return AssetCounters(
+        asset=asset,
+        payment_count=len(made),
+        volume=sum([payment.total for payment in made]),
+        deposit_count=len(deposited),
+        deposited=sum(deposited),
+        withdrawal_count=len(withdrawn),
+        withdrawn=sum(withdrawn),
+    )
 
 
-def make_entries(history: RandomLedger, account: Address, asset: Address) -> Iterator[tuple[int, StatementEntry]]:
-    """(epoch, entry) of all entries of an account, by going through everything."""
-    balance = 0
-    for placed in history.records:
-        record = placed.record
-        entries: list[tuple[bool, int, int, int]] = []
-        if isinstance(record, Deposit):
-            if (record.account, record.asset) == (account, asset):
-                entries.append((True, 0, record.index, record.amount))
-        elif record.payment.asset == asset:
-            if record.payment.payer == account:
-                entries.append((False, 0, record.payment.nonce, record.payment.total))
-            if record.payment.kind != WITHDRAW:
-                for index, output in enumerate(record.payment.outputs):
-                    if output.to == account:
-                        entries.append((True, index, record.payment.nonce, output.amount))
-        for is_credit, output_index, number, amount in entries:
-            balance += amount if is_credit else -amount
-            yield (
-                placed.epoch,
-                StatementEntry(
-                    is_credit=is_credit,
-                    type=get_record_type(record),
-                    block=placed.block,
-                    record=placed.index,
-                    output=output_index,
-                    number=number,
-                    id=record.id,
-                    amount=amount,
-                    balance=balance,
-                ),
-            )
-
-
-def test_statements_hold_every_entry_with_the_balance_after_it(history: RandomLedger, reader: IndexReader) -> None:
-    for account in history.accounts:
-        for asset in history.assets:
-            entries = list(make_entries(history, account, asset))
-            closing = 0
-            for epoch in range(1, history.epoch + 1):
-                expected = [entry for number, entry in entries if number == epoch]
-                for limit in (1, 3, 1000):
-                    listed = read_pages(
-                        lambda cursor: reader.list_entries(account, asset, epoch, cursor, limit),  # noqa: B023
-                        limit,
-                    )
-                    assert listed == expected
-                totals = reader.get_statement_totals(account, asset, epoch)
-                assert totals is not None
-                assert totals.opening == closing
-                assert totals.debits == sum([entry.amount for entry in expected if not entry.is_credit])
-                assert totals.credits == sum([entry.amount for entry in expected if entry.is_credit])
-                closing = totals.closing
-            assert closing == history.ledger.state.get_balance(asset, account)
-
-
-def test_statements_lead_to_the_roots_of_the_account_leaves(history: RandomLedger, reader: IndexReader) -> None:
-    leaves: list[tuple[int, AccountLeaf]] = [
-        (epoch, leaf) for epoch in history.sealed for leaf in history.get_leaves(epoch)
-    ]
-    assert len(leaves) > 50
-    for epoch, leaf in leaves:
-        totals = reader.get_statement_totals(leaf.owner, leaf.asset, epoch)
+def test_epochs_have_moved_what_their_records_say(history: RandomLedger, reader: IndexReader) -> None:
+    sizes = set()
+    for number in range(1, history.epoch + 1):
+        totals = reader.get_epoch_totals(number)
         assert totals is not None
-        assert (totals.opening, totals.debits, totals.credits) == (leaf.opening, leaf.debits, leaf.credits)
-        for limit in (1, 2, 1000):
-            debits: list[Debit] = read_pages(
-                lambda cursor: reader.list_debits(leaf.owner, leaf.asset, epoch, cursor, limit),  # noqa: B023
-                limit,
-            )
-            credits: list[Credit] = read_pages(
-                lambda cursor: reader.list_credits(leaf.owner, leaf.asset, epoch, cursor, limit),  # noqa: B023
-                limit,
-            )
-            assert compute_debits_root(debits) == (leaf.debits_root, leaf.debits)
-            assert compute_credits_root(credits) == (leaf.credits_root, leaf.credits)
-            assert (len(debits), len(credits)) == (leaf.debit_count, leaf.credit_count)
+        listed = history.assets[: len(totals)]  # those that the ledger knew by the end of the epoch
+        records = [placed for placed in history.records if placed.epoch == number]
+        assert totals == tuple([count_asset(records, asset) for asset in listed])
+        assert not [placed for placed in records for asset in history.assets[len(totals) :] if is_in(placed, asset)]
+        sizes.add(len(totals))
+    assert sizes == {1, 2}
+    for number in (-1, 0, history.epoch + 1, 2**63, 2**300):
+        assert reader.get_epoch_totals(number) is None
 
 
-def test_debits_come_by_nonce_however_the_window_was_used(tmp_path: Path) -> None:
-    history = RandomLedger(6, account_count=3)
-    alice, bob, carol = history.accounts
+def is_in(placed: PlacedRecord, asset: bytes) -> bool:
+    record = placed.record
+    return asset == (record.asset if isinstance(record, Deposit) else record.payment.asset)
+
+
+# --- activity
+
+
+def count_activity(history: RandomLedger, length: int) -> list[Activity]:
+    spans: dict[tuple[int, int], Activity] = {}
+    for placed in history.payments:
+        payment = placed.record.payment
+        start, asset = placed.timestamp // length * length, history.assets.index(payment.asset)
+        known = spans.get((start, asset), Activity(start, payment.asset, 0, 0))
+        spans[start, asset] = Activity(start, payment.asset, known.payment_count + 1, known.volume + payment.total)
+    return [spans[key] for key in sorted(spans)]
+
+
+def test_activity_is_counted_by_minute_hour_and_day(history: RandomLedger, reader: IndexReader) -> None:
+    assert ACTIVITY_LENGTHS == (60_000, 60 * 60_000, 24 * 60 * 60_000)
+    for length in ACTIVITY_LENGTHS:
+        expected = count_activity(history, length)
+        assert reader.list_activity(length, 0) == reader.list_activity(length, -(2**70)) == expected
+        assert reader.list_activity(length, 0, limit=2) == expected[:2]
+        for start in {activity.start for activity in expected}:
+            for since in (start - 1, start, start + 1):
+                assert reader.list_activity(length, since) == [each for each in expected if each.start >= since]
+        assert reader.list_activity(length, 2**70) == []
+    assert reader.list_activity(7, 0) == []
+    assert len(count_activity(history, 60_000)) > 30
+
+
+def test_activity_is_counted_once_however_often_the_writer_starts(tmp_path: Path) -> None:
+    """Over days, with several blocks to a span and spans that several chunks write to."""
+    history = RandomLedger(18)
+    rng = random.Random(19)
     history.list_asset()
-    history.add_block([history.make_deposit(ETHER, 0, alice, 10**6)])
-    nonces: list[int] = []
-    while len(nonces) < 900:
-        window = history.ledger.state.get_nonces(alice)
-        free = [base for base in range(window.base, window.limit) if not window.used >> base - window.base & 1]
-        # The far end first, then anything, and the base late: as disordered as the window allows.
-        choice = free[-1] if history.random.random() < 0.3 else history.random.choice(free)
-        nonce = free[0] if history.random.random() < 0.2 else choice
-        nonces.append(nonce)
-        history.add_block(
-            [
-                history.make_payment(alice, nonce, [Output(bob, 1)]),
-                history.make_payment(bob, len(nonces) - 1, [Output(carol, 1)]),
-            ]
-        )
-    history.cut()
-    writer = IndexWriter(tmp_path / "index.sqlite", history.parameters.genesis_hash)
-    apply(writer, history.entries)
-    reader = IndexReader(tmp_path / "index.sqlite")
-    assert nonces != sorted(nonces)
-    for limit in (1, 10, 255, 1000):
-        debits = read_pages(lambda cursor: reader.list_debits(alice, ETHER, 1, cursor, limit), limit)  # noqa: B023
-        assert [debit.number for debit in debits] == sorted(nonces)
-    writer.close()
-    reader.close()
-
-
-def test_sums_outgrow_128_bits_and_stay_exact(tmp_path: Path) -> None:
-    """A total never does, but the same money may go round for ever."""
-    history = RandomLedger(7, account_count=2)
-    alice, bob = history.accounts
     history.list_asset()
-    amount = 2**127 - 1
-    history.add_block([history.make_deposit(ETHER, 0, alice, amount)])
-    for nonce in range(5):
-        history.add_block(
-            [
-                history.make_payment(alice, nonce, [Output(bob, amount)]),
-                history.make_payment(bob, nonce, [Output(alice, amount)]),
-            ]
-        )
-        history.cut()
-    writer = IndexWriter(tmp_path / "index.sqlite", history.parameters.genesis_hash)
-    apply(writer, history.entries)
-    reader = IndexReader(tmp_path / "index.sqlite")
-    totals = reader.get_statement_totals(alice, ETHER, 5)
-    assert totals is not None
-    assert (totals.opening, totals.debits, totals.credits, totals.closing) == (amount,) * 4
-    assert [entry.balance for entry in reader.list_entries(alice, ETHER, 5).items] == [0, amount]
-    assert [credit.amount for credit in reader.list_credits(bob, ETHER, 5).items] == [amount]
-    assert reader.get_counters().assets[0].volume == 10 * amount
-    writer.close()
+    for _ in range(120):
+        history.add_block()
+        history.timestamp += rng.choice((0, 0, 0, 20_000, 600_000, 20_000_000))
+    path = tmp_path / "index.sqlite"
+    while True:
+        writer = IndexWriter(path, history.parameters.genesis_hash)
+        chunk = list(enumerate(history.entries))[writer.height :][: rng.choice((1, 2, 3, 5, 7, 11))]
+        writer.apply(chunk)
+        writer.close()
+        if not chunk:
+            break
+    reader = IndexReader(path)
+    for length in ACTIVITY_LENGTHS:
+        expected = count_activity(history, length)
+        assert reader.list_activity(length, 0) == expected
+        assert sum([activity.payment_count for activity in expected]) == len(history.payments)
+        assert 2 < len(expected) < len(history.payments)
     reader.close()
 
 
@@ -505,6 +343,49 @@ def test_a_reader_needs_a_file_of_this_version(tmp_path: Path, history: RandomLe
         IndexReader(path)
 
 
+def test_at_one_moment_the_ledger_stands_still(tmp_path: Path) -> None:
+    history = RandomLedger(16)
+    history.run(30)
+
+    with open_index(tmp_path / "index.sqlite", history) as (writer, reader):
+
+        def ask() -> tuple[object, ...]:
+            return (
+                reader.get_height(),
+                reader.get_counters(),
+                reader.list_payments(limit=3),
+                reader.list_payments(limit=1000, is_ascending=True),
+                reader.count_payments(PaymentFilter()),
+                reader.list_deposits(limit=3),
+                reader.list_blocks(limit=3),
+                reader.list_epochs(limit=3),
+                reader.get_epoch_totals(reader.get_counters().epoch),
+                reader.list_activity(60_000, 0),
+                [reader.get_holdings(account) for account in history.accounts],
+                reader.get_statement_totals(history.accounts[0], ETHER, TimeSpan()),
+            )
+
+        def go_on() -> None:
+            history.run(5)
+            apply(writer, history.entries)
+
+        before = ask()
+        with reader.at_one_moment():
+            assert ask() == before
+            go_on()
+            assert ask() == before
+            with reader.at_one_moment():
+                assert ask() == before
+            assert ask() == before
+        after = ask()
+        for now, then in zip(after, before, strict=True):
+            assert now != then
+        with pytest.raises(MalformedRequest), reader.at_one_moment():
+            reader.list_payments(limit=0)
+        go_on()
+        assert reader.get_height() == len(history.entries)
+
+
 def test_a_reader_cannot_write(reader: IndexReader) -> None:
     with reader._snapshot() as db, pytest.raises(sqlite3.OperationalError, match="readonly"):
         db.execute("UPDATE progress SET height = 0")
@@ -577,6 +458,10 @@ SEARCHES = {
     "FROM withdrawals WHERE recipient": (
         "withdrawals USING COVERING INDEX withdrawals_by_recipient (recipient=? AND asset=? AND rowid>? AND rowid<?)"
     ),
+    "WHERE d.place": "d USING INTEGER PRIMARY KEY (rowid",
+    "WHERE d.account": ("d USING INDEX deposits_by_account (account=? AND rowid>? AND rowid<?)"),
+    "FROM cuts": "cuts USING PRIMARY KEY (epoch=?)",
+    "FROM activity": "activity USING PRIMARY KEY (length=? AND start>?)",
     "FROM withdrawals w": "w USING INDEX withdrawals_by_position (epoch=? AND asset=? AND position>?)",
 }
 """What is looked for → how SQLite must find it, so that a range of places never stands in for an index."""
@@ -590,16 +475,28 @@ def test_every_look_up_is_a_search_in_an_index(history: RandomLedger, reader: In
     db.set_trace_callback(statements.add)
     account, asset, placed = history.accounts[0], history.assets[1], history.payments[0]
     rng = random.Random(4)
-    for _ in range(300):
-        reader.list_payments(make_filter(history, rng), limit=5)
+    for number in range(300):
+        wanted = make_filter(history, rng)
+        reader.list_payments(wanted, limit=5, is_ascending=number % 2 == 0)
+        reader.count_payments(wanted)
     reader.list_payments()
     page = reader.list_payments(limit=1)
-    reader.list_payments(cursor=page.cursor)
+    for is_ascending in (False, True):
+        reader.list_payments(cursor=page.cursor, is_ascending=is_ascending)
+        for holder in (None, account):
+            deposits = reader.list_deposits(holder, limit=1, is_ascending=is_ascending)
+            reader.list_deposits(holder, deposits.cursor, limit=1, is_ascending=is_ascending)
+    for kind in (None, "transfer"):
+        reader.count_payments(PaymentFilter(kind=kind), page.cursor)
+    reader.get_holdings(account)
     reader.get_height()
     reader.get_counters()
     reader.locate(placed.record.id)
     reader.locate(b"\x09" * 32)
-    reader.get_payment(placed.record.id)
+    reader.get_record(placed.record.id)
+    reader.get_record(history.deposits[0].record.id)
+    reader.get_record_at(placed.block, placed.index)
+    reader.list_records(placed.block)
     reader.get_block(1)
     reader.find_block(history.hashes[0])
     reader.list_blocks()
@@ -609,7 +506,15 @@ def test_every_look_up_is_a_search_in_an_index(history: RandomLedger, reader: In
     reader.list_block_hashes(1)
     reader.get_seal(1)
     reader.get_sealed_epoch()
+    for length in ACTIVITY_LENGTHS:
+        reader.list_activity(length, 0)
+    for period in (TimeSpan(), history.epoch, *[make_span(history, rng) for _ in range(20)]):
+        reader.get_statement_totals(account, asset, period)
+        entries = reader.list_entries(account, asset, period, limit=1)
+        if entries.cursor is not None:
+            reader.find_entries_before(account, asset, period, entries.cursor)
     for epoch in (1, 2, 3, history.epoch):
+        reader.get_epoch_totals(epoch)
         reader.get_statement_totals(account, asset, epoch)
         for list_page in (reader.list_entries, reader.list_debits, reader.list_credits):
             read_pages(lambda cursor: list_page(account, asset, epoch, cursor, 1), 1)  # noqa: B023

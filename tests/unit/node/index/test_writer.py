@@ -324,6 +324,9 @@ def test_a_block_beyond_the_room_of_places_is_refused(
     index.close()
 
 
-def test_the_zero_reference_takes_no_room(history: RandomLedger, index_path: Path) -> None:
-    assert ZERO_HASH not in [row[-1] for row in dump(index_path)["payments"]]
-    assert None in [row[-1] for row in dump(index_path)["payments"]]
+def test_what_is_not_said_takes_no_room(history: RandomLedger, index_path: Path) -> None:
+    *_, references, memos = zip(*dump(index_path)["payments"], strict=True)
+    assert ZERO_HASH not in references
+    assert "" not in memos
+    assert None in references
+    assert None in memos

@@ -1,0 +1,191 @@
+"""The answers that the index must give, found by going through everything that happened."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from chain.block import Deposit, get_record_type
+from chain.kinds import WITHDRAW
+from chain.payment import SignedPayment
+from chain.primitives import Address
+from node.index import (
+    Direction,
+    IndexedDeposit,
+    IndexedPayment,
+    IndexedRecord,
+    IndexReader,
+    IndexWriter,
+    Page,
+    PaymentFilter,
+    StatementEntry,
+    TimeSpan,
+)
+from tests.unit.node.index.history import PlacedRecord, RandomLedger, apply
+
+Item = TypeVar("Item")
+
+
+@contextmanager
+def open_index(path: Path, history: RandomLedger) -> Iterator[tuple[IndexWriter, IndexReader]]:
+    """A new index of everything so far."""
+    writer = IndexWriter(path, history.parameters.genesis_hash)
+    apply(writer, history.entries)
+    reader = IndexReader(path)
+    try:
+        yield writer, reader
+    finally:
+        reader.close()
+        writer.close()
+
+
+def read_pages(get_page: Callable[[str | None], Page[Item]], limit: int) -> list[Item]:
+    """All items, page after page; every page but the last is full."""
+    items: list[Item] = []
+    cursor = None
+    for _ in range(2000):
+        page = get_page(cursor)
+        assert len(page.items) == limit or (page.cursor is None and len(page.items) < limit)
+        items += page.items
+        cursor = page.cursor
+        if cursor is None:
+            return items
+    raise AssertionError(f"pages without end, the last at {cursor}")
+
+
+def describe(placed: PlacedRecord) -> IndexedPayment:
+    assert isinstance(placed.record, SignedPayment)
+    payment = placed.record.payment
+    return IndexedPayment(
+        id=placed.record.id,
+        block=placed.block,
+        record=placed.index,
+        timestamp=placed.timestamp,
+        epoch=placed.epoch,
+        kind=payment.kind,
+        asset=payment.asset,
+        payer=payment.payer,
+        nonce=payment.nonce,
+        total=payment.total,
+        outputs=payment.outputs,
+        reference=payment.reference,
+        memo=payment.memo,
+    )
+
+
+def describe_deposit(placed: PlacedRecord) -> IndexedDeposit:
+    deposit = placed.record
+    assert isinstance(deposit, Deposit)
+    return IndexedDeposit(
+        id=deposit.id,
+        block=placed.block,
+        record=placed.index,
+        timestamp=placed.timestamp,
+        epoch=placed.epoch,
+        asset=deposit.asset,
+        index=deposit.index,
+        account=deposit.account,
+        amount=deposit.amount,
+    )
+
+
+def describe_record(placed: PlacedRecord) -> IndexedRecord:
+    return describe(placed) if isinstance(placed.record, SignedPayment) else describe_deposit(placed)
+
+
+def is_wanted(placed: PlacedRecord, wanted: PaymentFilter) -> bool:
+    assert isinstance(placed.record, SignedPayment)
+    payment = placed.record.payment
+    second = placed.timestamp // 1000
+    payees = [output.to for output in payment.outputs]
+    is_sent = payment.payer == wanted.account and (wanted.counterparty is None or wanted.counterparty in payees)
+    is_received = wanted.account in payees and wanted.counterparty in (None, payment.payer)
+    return (
+        (
+            wanted.account is None
+            or (is_sent and wanted.direction != Direction.IN)
+            or (is_received and wanted.direction != Direction.OUT)
+        )
+        and wanted.asset in (None, payment.asset)
+        and wanted.kind in (None, payment.kind)
+        and wanted.reference in (None, payment.reference)
+        and (wanted.from_s is None or second >= wanted.from_s)
+        and (wanted.to_s is None or second <= wanted.to_s)
+        and (wanted.first_epoch is None or placed.epoch >= wanted.first_epoch)
+        and (wanted.last_epoch is None or placed.epoch <= wanted.last_epoch)
+    )
+
+
+def list_wanted(history: RandomLedger, wanted: PaymentFilter) -> list[IndexedPayment]:
+    """Newest first."""
+    return [describe(placed) for placed in reversed(history.payments) if is_wanted(placed, wanted)]
+
+
+def make_filter(history: RandomLedger, rng: random.Random) -> PaymentFilter:
+    def sometimes(choices: Any, chance: float = 0.4) -> Any:
+        return rng.choice(choices) if rng.random() < chance else None
+
+    seconds = [header.timestamp // 1000 + step for header in history.headers for step in (-1, 0, 1)]
+    addresses = [*history.accounts, *history.strangers, b"\x01" * 20]
+    epochs = [-(2**64), 0, *range(1, history.epoch + 2), 2**64]
+    account = sometimes(addresses, 0.6)
+    return PaymentFilter(
+        account=account,
+        direction=None if account is None else sometimes(list(Direction)),
+        counterparty=None if account is None else sometimes([*addresses, account, account]),
+        asset=sometimes([*history.assets, b"\x02" * 20]),
+        kind=sometimes(["transfer", "tip", "withdraw"]),
+        reference=sometimes([*history.references, b"\x03" * 32], 0.2),
+        from_s=sometimes([0, *seconds, 2**64 - 1], 0.2),
+        to_s=sometimes([0, *seconds, 2**64 - 1], 0.2),
+        first_epoch=sometimes(epochs, 0.2),
+        last_epoch=sometimes(epochs, 0.2),
+    )
+
+
+def make_span(history: RandomLedger, rng: random.Random) -> TimeSpan:
+    """Any, now and then one that ends before it begins."""
+    seconds = [None, 0, 2**64, *[header.timestamp // 1000 + step for header in history.headers for step in (-1, 0, 1)]]
+    return TimeSpan(rng.choice(seconds), rng.choice(seconds))
+
+
+def is_within(timestamp: int, span: TimeSpan) -> bool:
+    second = timestamp // 1000
+    return (span.from_s is None or second >= span.from_s) and (span.to_s is None or second <= span.to_s)
+
+
+def make_entries(
+    history: RandomLedger, account: Address, asset: Address
+) -> Iterator[tuple[PlacedRecord, StatementEntry]]:
+    """All entries of an account, each with the record that made it."""
+    balance = 0
+    for placed in history.records:
+        record = placed.record
+        entries: list[tuple[bool, int, int, int]] = []
+        if isinstance(record, Deposit):
+            if (record.account, record.asset) == (account, asset):
+                entries.append((True, 0, record.index, record.amount))
+        elif record.payment.asset == asset:
+            if record.payment.payer == account:
+                entries.append((False, 0, record.payment.nonce, record.payment.total))
+            if record.payment.kind != WITHDRAW:
+                for index, output in enumerate(record.payment.outputs):
+                    if output.to == account:
+                        entries.append((True, index, record.payment.nonce, output.amount))
+        for is_credit, output_index, number, amount in entries:
+            balance += amount if is_credit else -amount
+            yield (
+                placed,
+                StatementEntry(
+                    is_credit=is_credit,
+                    type=get_record_type(record),
+                    block=placed.block,
+                    record=placed.index,
+                    output=output_index,
+                    number=number,
+                    id=record.id,
+                    amount=amount,
+                    balance=balance,
+                ),
+            )
