@@ -54,8 +54,11 @@ from node.ledger_info import AssetInfo, LedgerInfo, Position
 from node.process import WorkerProcess
 from node.proofs import ProofReader
 from node.recovery import Recovered, open_ledger, read_header, recover
+from node.rpc.feed import Feed
 from node.rpc.methods import Methods
 from node.rpc.server import Receive, RpcServer, Scope, Send
+from node.rpc.websocket import PATH as WEBSOCKET_PATH
+from node.rpc.websocket import PING_INTERVAL_SECONDS, PING_TIMEOUT_SECONDS, SocketProtocol, WebSocketServer
 from node.sequencer import PublishedBlock, Sequencer
 from node.snapshots import find_newest_snapshot
 from node.verification import VerifierPool
@@ -345,6 +348,8 @@ class Node:
             self._sequencer, self._verifiers, self._archive, self._info, config.max_backlog, self._find_halt
         )
         self._rpc = RpcServer(self._methods, config.max_body_bytes)
+        self._feed = Feed(self._archive, self._sequencer, self._durable, self._committer)
+        self._websockets = WebSocketServer(self._rpc, self._feed, config.max_body_bytes)
         self._health = self._make_health()
         self._explorer = Explorer(
             index=self._index,
@@ -368,7 +373,11 @@ class Node:
                 interface="asgi3",
                 proxy_headers=False,
                 http="httptools",
-                ws="none",
+                ws=SocketProtocol,
+                ws_max_size=self._config.max_body_bytes,
+                ws_ping_interval=PING_INTERVAL_SECONDS,
+                ws_ping_timeout=PING_TIMEOUT_SECONDS,
+                ws_per_message_deflate=False,  # it would cost the event loop more than it saves the network
                 lifespan="off",
                 log_config=None,
                 access_log=False,
@@ -396,6 +405,7 @@ class Node:
                     self._epochs.run(),
                     self._confirm_deployment(),
                     self._guard_journal(),
+                    self._feed.run(),
                 )
             ]
             serving = group.create_task(server.serve(sockets=[listener]))
@@ -403,8 +413,11 @@ class Node:
             _log.info("serving", port=port, head_block=self._sequencer.durable_block)
             if self._on_ready is not None:
                 self._on_ready(port)
-            await self._stopping.wait()
-            _log.info("stopping")
+            try:
+                await self._stopping.wait()
+                _log.info("stopping")
+            finally:  # also when a part has failed: clients hear that this is the end
+                await self._websockets.close()
             server.should_exit = True
             await serving
             await _cancel(outer)
@@ -413,7 +426,9 @@ class Node:
         _log.info("stopped", head_block=self._sequencer.durable_block)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] in ("/", "/rpc") and scope["method"] in ("POST", "OPTIONS"):
+        if scope["type"] == "websocket" or scope["path"] == WEBSOCKET_PATH:
+            await self._websockets(scope, receive, send)
+        elif scope["path"] in ("/", "/rpc") and scope["method"] in ("POST", "OPTIONS"):
             await self._rpc(scope, receive, send)
         else:
             await self._explorer(scope, receive, send)

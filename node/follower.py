@@ -41,8 +41,15 @@ class Progress:
         """Returns once the number is at least `value`."""
         if self.value < value:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append((value, future))
-            await future
+            waiter = value, future
+            self._waiters.append(waiter)
+            try:
+                await future
+            except asyncio.CancelledError:
+                # The number may stand still for long, and those who give up waiting must not pile up.
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+                raise
 
 
 class Follower:

@@ -23,6 +23,8 @@ _NUMBERS: Final = {
     "not_found": NOT_FOUND,
     "rate_limited": LIMIT_EXCEEDED,
     "overloaded": LIMIT_EXCEEDED,
+    "too_many_subscriptions": LIMIT_EXCEEDED,
+    "subscription_lagged": LIMIT_EXCEEDED,
 }
 
 NULL: Final = msgspec.Raw(b"null")
@@ -98,9 +100,17 @@ def encode_error(call_id: msgspec.Raw, number: int, message: str, data: Any = ms
 
 
 def encode_refusal(call_id: msgspec.Raw, code: str, message: str, values: dict[str, Any]) -> bytes:
-    """A refusal by its name: `data` is {code, message, …values}."""
-    number = _NUMBERS.get(code, REFUSED)
-    return encode_error(call_id, number, message, {**values, "code": code, "message": message})
+    return _encoder.encode(Reply("2.0", call_id, error=describe_refusal(code, message, values)))
+
+
+def describe_refusal(code: str, message: str, values: dict[str, Any]) -> dict[str, Any]:
+    """A refusal by its name, as an error object: `data` is {code, message, …values}."""
+    return {"code": get_number(code), "message": message, "data": {**values, "code": code, "message": message}}
+
+
+def get_number(code: str) -> int:
+    """The JSON-RPC number of a refusal."""
+    return _NUMBERS.get(code, REFUSED)
 
 
 def _decode_calls(body: bytes) -> list[Item]:

@@ -18,6 +18,7 @@ from node.archive import Archive
 from node.index import PaymentFilter
 from node.ledger_info import LedgerInfo
 from node.refusals import Halted, Overloaded
+from node.rpc.parameters import load_params, take_params
 from node.sequencer import Declined, Outcome, Sequencer
 from node.verification import Refused, Verified, VerifierPool
 from node.workers.verifier import encode_refusal
@@ -96,7 +97,7 @@ Method: TypeAlias = Callable[[Methods, bytes], Awaitable[Any]]
 
 async def get_info(methods: Methods, params: bytes) -> dict[str, Any]:
     """Everything that a stranger needs to sign a payment for this ledger, and to check what it says."""
-    _take(params)
+    take_params(params)
     return {
         "name": "tallystick",
         "version": __version__,
@@ -111,20 +112,20 @@ async def get_info(methods: Methods, params: bytes) -> dict[str, Any]:
 
 async def get_receipt(methods: Methods, params: bytes) -> dict[str, Any]:
     """[id] → the receipt. Raises `NotFound`."""
-    (payment_id,) = _take(params, "id")
+    (payment_id,) = take_params(params, "id")
     return await methods.archive.get_receipt(wire.decode_hash(payment_id, "id"))
 
 
 async def get_payment(methods: Methods, params: bytes) -> dict[str, Any]:
     """[id] → {id, status, payment, signature, block, index, timestamp, epoch, l1Transaction}. Raises `NotFound`."""
-    (payment_id,) = _take(params, "id")
+    (payment_id,) = take_params(params, "id")
     return await methods.archive.get_payment(wire.decode_hash(payment_id, "id"))
 
 
 async def get_account(methods: Methods, params: bytes) -> dict[str, Any]:
     """[address] → nonceBase, nextNonce, balances [{asset, balance}], roles. An account that was never heard of has
     nothing, and may use nonce 0."""
-    (address,) = _take(params, "address")
+    (address,) = take_params(params, "address")
     account = wire.decode_address(address, "address")
     sequencer = methods.sequencer
     nonces = sequencer.get_nonces(account)
@@ -142,7 +143,7 @@ async def get_account(methods: Methods, params: bytes) -> dict[str, Any]:
 
 async def get_block(methods: Methods, params: bytes) -> dict[str, Any]:
     """[number, `latest` or hash] → header, signature, records. Raises `NotFound`."""
-    (block,) = _take(params, "block")
+    (block,) = take_params(params, "block")
     archive = methods.archive
     if block == "latest":
         number = methods.sequencer.durable_block
@@ -155,7 +156,7 @@ async def get_block(methods: Methods, params: bytes) -> dict[str, Any]:
 
 async def get_commitment(methods: Methods, params: bytes) -> dict[str, Any]:
     """[epoch, `latest` or `final`] → message, signature, status, attempts, l1Transaction, gas. Raises `NotFound`."""
-    (epoch,) = _take(params, "epoch")
+    (epoch,) = take_params(params, "epoch")
     archive = methods.archive
     if epoch in ("latest", "final"):
         number = archive.sealed_epoch if epoch == "latest" else archive.final_epoch
@@ -166,13 +167,13 @@ async def get_commitment(methods: Methods, params: bytes) -> dict[str, Any]:
 
 async def get_payment_proof(methods: Methods, params: bytes) -> dict[str, Any]:
     """[id] → receipt, and for a withdrawal of a sealed epoch what claims it on L1. Raises `NotFound`."""
-    (payment_id,) = _take(params, "id")
+    (payment_id,) = take_params(params, "id")
     return await methods.archive.prove_payment(wire.decode_hash(payment_id, "id"))
 
 
 async def get_account_proof(methods: Methods, params: bytes) -> dict[str, Any]:
     """[address, asset, epoch] → leaf, index, siblings with sums, and the commitment. Raises `NotFound`."""
-    address, asset, epoch = _take(params, "address", "asset", "epoch")
+    address, asset, epoch = take_params(params, "address", "asset", "epoch")
     archive = methods.archive
     number = archive.sealed_epoch if epoch == "latest" else wire.decode_quantity(epoch, "epoch", MAX_U64)
     return await archive.prove_account(
@@ -183,7 +184,7 @@ async def get_account_proof(methods: Methods, params: bytes) -> dict[str, Any]:
 async def get_statement(methods: Methods, params: bytes) -> dict[str, Any]:
     """[address, asset, epoch, cursor?] → opening, closing, debits and credits with running balance, roots, sums.
     Raises `UnknownAsset`, `NotFound`."""
-    address, asset, epoch, cursor = _take(params, "address", "asset", "epoch", "cursor", optional=1)
+    address, asset, epoch, cursor = take_params(params, "address", "asset", "epoch", "cursor", optional=1)
     account, token = wire.decode_address(address, "address"), wire.decode_address(asset, "asset")
     number = wire.decode_quantity(epoch, "epoch", MAX_U64)
     _check_asset(methods, token)
@@ -193,7 +194,7 @@ async def get_statement(methods: Methods, params: bytes) -> dict[str, Any]:
 async def list_payments(methods: Methods, params: bytes) -> dict[str, Any]:
     """[{account, asset, kind, reference, from, to, cursor, limit}] → items, newest first, and the cursor of the next
     page, null on the last one."""
-    (filters,) = _take(params, "filter", optional=1) if params.strip()[:1] == b"[" else (_load(params),)
+    (filters,) = take_params(params, "filter", optional=1) if params.strip()[:1] == b"[" else (load_params(params),)
     filters = {} if filters is None else filters
     known = {"account", "asset", "kind", "reference", "from", "to", "cursor", "limit"}
     if not isinstance(filters, dict) or not known.issuperset(filters):
@@ -221,7 +222,7 @@ async def list_payments(methods: Methods, params: bytes) -> dict[str, Any]:
 async def quote(methods: Methods, params: bytes) -> dict[str, Any]:
     """[kind, {asset, from, to | outputs, amount, reference?, memo?, validUntil?}] → the unsigned payment that the
     ledger will accept, and what each party gets. Raises what the ledger would refuse it with."""
-    kind, details = _take(params, "kind", "details")
+    kind, details = take_params(params, "kind", "details")
     known = {"asset", "from", "to", "amount", "outputs", "nonce", "validUntil", "reference", "memo"}
     if not isinstance(kind, str) or not isinstance(details, dict) or not known.issuperset(details):
         raise MalformedRequest("a kind, and an object with keys out of: " + " ".join(sorted(known)))
@@ -307,30 +308,6 @@ def _decode_cursor(value: Any) -> str | None:
     if value is None or (isinstance(value, str) and len(value) <= 64):
         return value
     raise MalformedRequest("cursor: take it from the page before")
-
-
-def _load(params: bytes) -> Any:
-    try:
-        return msgspec.json.decode(params)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise MalformedRequest(f"params: {error}") from error
-
-
-def _take(params: bytes, *names: str, optional: int = 0) -> list[Any]:
-    """The parameters in the order of `names`, by position or by name; the last `optional` ones may be missing and are
-    then None. Raises `MalformedRequest` for missing, surplus or unknown ones."""
-    values = _load(params)
-    if isinstance(values, dict):
-        if not set(names).issuperset(values):
-            raise MalformedRequest("params: unknown " + " ".join(sorted(set(values) - set(names))))
-        required = names[: len(names) - optional]
-        missing = [name for name in required if name not in values]
-        if missing:
-            raise MalformedRequest("params: missing " + " ".join(missing))
-        return [values.get(name) for name in names]
-    if not len(names) - optional <= len(values) <= len(names):
-        raise MalformedRequest(f"params: {len(values)} given, wanted are: {' '.join(names) or 'none'}")
-    return [*values, *[None] * (len(names) - len(values))]
 
 
 class _NamedSubmission(msgspec.Struct, forbid_unknown_fields=True):

@@ -30,6 +30,7 @@ from node.rpc.envelope import (
     encode_result,
 )
 from node.rpc.methods import METHODS, Methods, PaymentAnswer
+from node.rpc.subscriptions import SUBSCRIPTION_METHODS, Caller
 from node.sequencer import SequencerStopped
 from node.workers.verifier import encode_refusal as describe_refusal
 
@@ -85,18 +86,19 @@ class RpcServer:
         answer = await self.answer(body)
         await _respond(send, 200 if answer else 204, answer, _JSON_HEADERS)
 
-    async def answer(self, body: bytes) -> bytes:
-        """The response to a body; empty when it holds notifications only."""
+    async def answer(self, body: bytes, caller: Caller | None = None) -> bytes:
+        """The response to a body; empty when it holds notifications only. `caller`: who asks over a connection that
+        stays, and can subscribe."""
         try:
             is_batch, items = decode_body(body)
         except EnvelopeError as error:
             return encode_error(NULL, error.number, str(error))
-        replies = [reply for reply in await self._answer_items(items) if reply]
+        replies = [reply for reply in await self._answer_items(items, caller) if reply]
         if not is_batch:
             return replies[0] if replies else b""
         return b"[" + b",".join(replies) + b"]" if replies else b""
 
-    async def _answer_items(self, items: list[Item]) -> list[bytes]:
+    async def _answer_items(self, items: list[Item], caller: Caller | None) -> list[bytes]:
         replies: list[bytes] = []
         at = size = 0
         while at < len(items):
@@ -107,7 +109,7 @@ class RpcServer:
                 answers = await self._answer_payments(items[at:end])
             else:
                 end = at + 1
-                answers = [await self._answer_item(items[at], size)]
+                answers = [await self._answer_item(items[at], size, caller)]
                 await asyncio.sleep(0)  # many look-ups end without waiting for anything: payments of others come first
             replies += answers
             size += sum([len(answer) for answer in answers])
@@ -126,27 +128,38 @@ class RpcServer:
             for call, answer in zip(calls, answers, strict=True)
         ]
 
-    async def _answer_item(self, item: Item, size: int) -> bytes:
+    async def _answer_item(self, item: Item, size: int, caller: Caller | None) -> bytes:
         """`size`: bytes of the answers before it."""
         if isinstance(item, InvalidCall):
             return encode_error(item.id, INVALID_REQUEST, item.problem)
         call_id = NULL if isinstance(item.id, msgspec.UnsetType) else item.id
-        method = METHODS.get(item.method)
-        if method is None:
+        ask = self._find(item, caller)
+        if ask is None:
             REQUESTS.labels("unknown").inc()
             reply = encode_error(call_id, METHOD_NOT_FOUND, f"the method {item.method!r} does not exist")
         elif size > MAX_ANSWER_BYTES:
             reply = _encode_failure(call_id, AnswerTooLarge(MAX_ANSWER_BYTES))
         else:
             REQUESTS.labels(item.method).inc()
-            reply = await self._call(call_id, method, item)
+            reply = await self._call(call_id, item.method, ask)
         return b"" if item.is_notification else reply
 
-    async def _call(self, call_id: msgspec.Raw, method: Any, call: Call) -> bytes:
+    def _find(self, call: Call, caller: Caller | None) -> Callable[[], Awaitable[Any]] | None:
+        """What carries out the call; None if there is no such method."""
+        params = bytes(call.params)
+        method = METHODS.get(call.method)
+        if method is not None:
+            return lambda: method(self._methods, params)
+        subscription_method = SUBSCRIPTION_METHODS.get(call.method)
+        if subscription_method is not None and not call.is_notification:  # whose id nobody hears is none
+            return lambda: subscription_method(caller, params)
+        return None
+
+    async def _call(self, call_id: msgspec.Raw, method: str, ask: Callable[[], Awaitable[Any]]) -> bytes:
         try:
-            return encode_result(call_id, await method(self._methods, bytes(call.params)))
+            return encode_result(call_id, await ask())
         except Exception as error:  # noqa: BLE001
-            _note_fault(error, call.method)
+            _note_fault(error, method)
             return _encode_failure(call_id, error)
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes:

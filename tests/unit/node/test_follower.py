@@ -146,3 +146,19 @@ async def test_progress_wakes_those_it_has_reached_and_only_them() -> None:
     progress.advance(100)
     await settle()
     assert all(task.done() for task in waiting.values())
+
+
+async def test_those_who_give_up_waiting_leave_nothing_behind() -> None:
+    progress = Progress()
+    patient = asyncio.create_task(progress.reach(1))
+    for _ in range(10):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(progress.reach(1), 0)
+        hasty = asyncio.create_task(progress.reach(1))
+        await settle()
+        hasty.cancel()
+    await settle()
+    assert len(progress._waiters) == 1
+    progress.advance(1)
+    await soon(patient)
+    assert progress._waiters == []

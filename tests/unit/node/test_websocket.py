@@ -1,0 +1,279 @@
+"""JSON-RPC over WebSocket: the same answers as by POST, in order, and bounds that a client cannot pass."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+import node.rpc.server
+import node.rpc.websocket
+from chain.errors import NotFound
+from tests.unit.node.running import soon
+from tests.unit.node.sockets import MAX_MESSAGE, Stand, open_stand, wait_until
+
+
+class FakeMethods:
+    """Notes what was begun, and holds what a test holds."""
+
+    def __init__(self) -> None:
+        self.begun: list[Any] = []
+        self.gate = asyncio.Event()
+
+    async def send_payments(self, submissions: list[bytes]) -> list[bytes]:
+        self.begun += submissions
+        return [b'{"receipt":%s}' % params for params in submissions]
+
+
+async def echo(methods: FakeMethods, params: bytes) -> Any:
+    methods.begun.append(msgspec.json.decode(params))
+    return msgspec.json.decode(params)
+
+
+async def hold(methods: FakeMethods, params: bytes) -> Any:
+    methods.begun.append("hold")
+    await methods.gate.wait()
+    return "held"
+
+
+async def refuse(methods: FakeMethods, params: bytes) -> Any:
+    raise NotFound("that")
+
+
+async def fill(methods: FakeMethods, params: bytes) -> str:
+    methods.begun.append("fill")
+    return "x" * (1 << 20)
+
+
+@pytest.fixture
+def methods(monkeypatch: pytest.MonkeyPatch) -> FakeMethods:
+    fakes = {"echo": echo, "hold": hold, "refuse": refuse, "fill": fill}
+    monkeypatch.setattr(node.rpc.server, "METHODS", fakes)
+    return FakeMethods()
+
+
+@pytest.fixture
+async def stand(methods: FakeMethods) -> AsyncIterator[Stand]:
+    async with open_stand(patience_s=0.1, methods=methods) as made:
+        yield made
+
+
+def call(method: str, *params: Any, **members: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "method": method, "params": list(params), **members}
+
+
+# --- as by POST
+
+
+MESSAGES: list[Any] = [
+    call("echo", 1, id=1),
+    call("refuse", id="a"),
+    call("nothing", id=None),
+    [call("echo", 1, id=1), call("tally_sendPayment", "a", id=2), call("refuse", id=3), 7],
+    [],
+    {"jsonrpc": "2.0"},
+    "junk",
+    "",
+    "[" * 5000,
+    '{"jsonrpc":"2.0","method":"echo","params":[],"id":1',
+    "\x00",
+    "💥",
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=range(len(MESSAGES)))
+async def test_every_message_is_answered_as_by_post(stand: Stand, message: Any) -> None:
+    text = message if isinstance(message, str) else json.dumps(message)
+    async with stand.client() as client:
+        await client.send(text)
+        assert await client.receive() == json.loads(await soon(stand.rpc.answer(text.encode())))
+        assert await client.call("echo", "still there") == ["still there"]
+
+
+async def test_notifications_are_carried_out_and_not_answered(stand: Stand, methods: FakeMethods) -> None:
+    async with stand.client() as client:
+        await client.send(call("echo", 1))
+        await client.send([call("echo", 2), call("tally_sendPayment", "a")])
+        assert await client.call("echo", 3) == [3]
+    assert len(methods.begun) == 4 and {str(each) for each in methods.begun} == {"[1]", "[2]", "[3]", """b'["a"]'"""}
+
+
+async def test_messages_are_worked_on_side_by_side_and_answered_in_their_order(
+    stand: Stand, methods: FakeMethods
+) -> None:
+    async with stand.client() as client:
+        await client.send(call("hold", id=0))
+        for number in range(1, 6):
+            await client.send(call("echo", number, id=number))
+        await wait_until(lambda: len(methods.begun) == 6)
+        methods.gate.set()
+        assert [(await client.receive())["id"] for _ in range(6)] == [0, 1, 2, 3, 4, 5]
+
+
+async def test_connections_do_not_wait_for_each_other(stand: Stand, methods: FakeMethods) -> None:
+    async with stand.client() as held, stand.client() as client:
+        await held.send(call("hold", id=0))
+        assert await client.call("echo", 1) == [1]
+        methods.gate.set()
+        assert (await held.receive())["result"] == "held"
+
+
+async def test_http_hears_that_subscriptions_need_a_connection(stand: Stand) -> None:
+    for method in ("tally_subscribe", "tally_unsubscribe"):
+        answer = json.loads(await stand.rpc.answer(json.dumps(call(method, "blocks", id=1)).encode()))
+        assert answer["error"]["code"] == -32003
+        assert answer["error"]["data"]["code"] == "connection_required"
+        assert "/ws" in answer["error"]["message"]
+
+
+# --- bounds
+
+
+async def test_no_more_is_read_than_is_worked_on(stand: Stand, methods: FakeMethods) -> None:
+    async with stand.client() as client:
+        await client.send(call("hold", id=0))
+        for number in range(1, 40):
+            await client.send(call("echo", number, id=number))
+        await wait_until(lambda: len(methods.begun) == node.rpc.websocket.MAX_UNDER_WAY)
+        (connection,) = stand.server._connections.values()
+        await asyncio.sleep(0.02)
+        assert len(connection._under_way) == len(methods.begun) == node.rpc.websocket.MAX_UNDER_WAY
+        methods.gate.set()
+        assert [(await client.receive())["id"] for _ in range(40)] == list(range(40))
+
+
+async def test_no_more_bytes_are_taken_in_hand_than_one_message_may_have(stand: Stand, methods: FakeMethods) -> None:
+    blank = " " * (MAX_MESSAGE // 2)
+    async with stand.client() as client:
+        await client.send(call("hold", id=0))
+        for number in range(1, 6):
+            await client.send(json.dumps(call("echo", number, id=number)) + blank)
+        await wait_until(lambda: len(methods.begun) == 3)
+        await asyncio.sleep(0.02)
+        assert len(methods.begun) == 3
+        methods.gate.set()
+        assert [(await client.receive())["id"] for _ in range(6)] == list(range(6))
+
+
+async def test_a_message_of_just_the_limit_is_answered_and_a_larger_one_ends_the_connection(stand: Stand) -> None:
+    text = json.dumps(call("echo", 1, id=1))
+    async with stand.client() as client:
+        await client.send(text.ljust(MAX_MESSAGE))
+        assert (await client.receive())["result"] == [1]
+        await client.send(text.ljust(MAX_MESSAGE + 1))
+        await expect_close(client, 1009)
+
+
+async def test_binary_frames_end_the_connection(stand: Stand) -> None:
+    async with stand.client() as client:
+        await client.send(json.dumps(call("echo", 1, id=1)).encode())
+        await expect_close(client, 1003)
+
+
+@pytest.mark.parametrize(
+    "frame", [b"\x81\x81\x00\x00\x00\x00\xff", b"\xff" * 8, b"\x01\x81\x00\x00\x00\x00\x21\x82\x80\x00\x00\x00\x00"]
+)
+async def test_frames_that_are_none_end_the_connection_and_no_other(stand: Stand, frame: bytes) -> None:
+    async with stand.client() as other, stand.client() as client:
+        client.connection.transport.write(frame)
+        with pytest.raises(ConnectionClosed):
+            await soon(client.connection.recv())
+        await wait_until(lambda: len(stand.server._connections) == 1)
+        assert await other.call("echo", 1) == [1]
+
+
+async def test_more_connections_than_allowed_are_told_so(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node.rpc.websocket, "MAX_CONNECTIONS", 2)
+    async with stand.client() as first, stand.client():
+        with pytest.raises(InvalidStatus) as refused:
+            async with stand.client():
+                pass
+        assert refused.value.response.status_code == 503
+        assert json.loads(refused.value.response.body)["error"]["data"]["code"] == "overloaded"
+        assert await first.call("echo", 1) == [1]
+    await wait_until(lambda: not stand.server._connections)
+    async with stand.client() as client:
+        assert await client.call("echo", 1) == [1]
+
+
+async def test_a_client_who_takes_nothing_is_cut_off(stand: Stand, methods: FakeMethods) -> None:
+    async with stand.client(max_queue=1) as client, stand.client() as other:
+        for number in range(8):
+            await client.send(call("fill", id=number))
+        await wait_until(lambda: len(stand.server._connections) == 1)
+        assert await other.call("echo", 1) == [1]
+        with pytest.raises(ConnectionClosed):
+            while True:
+                await soon(client.connection.recv())
+
+
+async def test_a_slow_client_who_takes_something_is_not_cut_off(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node.rpc.websocket, "_LEAST_PROGRESS", 1)
+    async with stand.client(max_queue=1) as client:
+        for number in range(3):
+            await client.send(call("fill", id=number))
+        for number in range(3):
+            assert (await client.receive())["id"] == number
+
+
+# --- other addresses, other ends
+
+
+async def test_other_addresses_are_none(stand: Stand) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        await soon(connect(f"ws://127.0.0.1:{stand.port}/elsewhere"))
+    assert refused.value.response.status_code == 404
+
+
+async def test_plain_http_hears_what_to_do(stand: Stand) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", stand.port)
+    writer.write(b"GET /ws HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    answer = await soon(reader.read())
+    assert answer.startswith(b"HTTP/1.1 426 ") and b"upgrade: websocket" in answer
+    writer.close()
+
+
+async def test_what_was_asked_before_the_node_stops_is_answered_then_the_end_is_said(
+    stand: Stand, methods: FakeMethods
+) -> None:
+    async with stand.client() as client:
+        await client.send(call("hold", id=0))
+        await wait_until(lambda: methods.begun)
+        closing = asyncio.create_task(stand.server.close())
+        await asyncio.sleep(0)
+        with pytest.raises(InvalidStatus):
+            async with stand.client():
+                pass
+        methods.gate.set()
+        assert (await client.receive())["result"] == "held"
+        await expect_close(client, 1001)
+        await soon(closing)
+
+
+async def test_the_node_stops_though_a_call_never_ends(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node.rpc.websocket, "_GRACE_SECONDS", 0.05)
+    async with stand.client() as client:
+        await client.send(call("hold", id=0))
+        await wait_until(lambda: stand.server._connections)
+        await soon(stand.server.close())
+        await expect_close(client, 1001)
+
+
+async def test_a_client_who_goes_leaves_nothing_behind(stand: Stand, methods: FakeMethods) -> None:
+    async with stand.client() as client:
+        await client.send(call("hold", id=0))
+        await wait_until(lambda: methods.begun)
+        client.connection.transport.abort()
+    await wait_until(lambda: not stand.server._connections)
+    # The stand checks that no subscription and no listener is left.
+
+
+async def expect_close(client: Any, code: int) -> None:
+    with pytest.raises(ConnectionClosed) as closed:
+        await soon(client.connection.recv())
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == code
