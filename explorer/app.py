@@ -19,8 +19,10 @@ from explorer.pages import (
     developers,
     epochs,
     home,
+    operator,
     payments,
     records,
+    reserves,
     search,
     statements,
 )
@@ -47,12 +49,15 @@ _PAGES: Final[dict[str, _Show]] = {
     "/epochs": epochs.show_list,
     "/epoch/{epoch}": epochs.show,
     "/charts": charts.show,
+    "/reserves": reserves.show,
+    "/operator": operator.show,
     "/search": search.show,
     "/developers": developers.show,
 }
 
 _ADVICE: Final = {
     400: "Something in the address is not what this page takes.",
+    401: "This page is the operator's. It opens with the token of the node's configuration, given as the password.",
     404: "There is nothing at this address. A payment is found by its id, an account by its address, a block by its "
     "number or hash: the search field above takes them all.",
     405: "Pages are only read. JSON-RPC is spoken by POST to / or /rpc.",

@@ -1,7 +1,7 @@
 """What the explorer is given: the index, what the archive has in evidence, what the node says of itself. Reads only."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol, TypeVar
 
@@ -11,10 +11,12 @@ from chain.primitives import Address, Hash
 from explorer.status import Commitments
 from node.config import ExplorerConfig
 from node.ethereum.change import Change
+from node.ethereum.reserves import Reserves
 from node.ethereum.submission import EpochStatus
 from node.follower import Progress
 from node.index import IndexReader
 from node.ledger_info import LedgerInfo
+from node.operations import OperationsReport
 from node.refusals import Overloaded
 
 _THREADS: Final = 2
@@ -67,8 +69,10 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     get_epoch: Callable[[int], EpochStatus | None]
     get_due_at: Callable[[], int]
     """Milliseconds since 1970, when the open epoch will be cut if anything is in it."""
-    get_reserves: Callable[[], Any]
-    report_operations: Callable[[], Any]
+    get_reserves: Callable[[], Reserves]
+    report_operations: Callable[[], Awaitable[OperationsReport]]
+    operator_token: str | None
+    """That opens the operator's page; None: there is none."""
     report_health: Callable[[], tuple[bool, dict[str, Any]]]
     render_metrics: Callable[[], bytes]
     clock_ms: Callable[[], int]

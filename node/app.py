@@ -29,11 +29,12 @@ from chain.primitives import ETHER, Address, Hash
 from chain.signatures import compute_address
 from chain.wire import decode_address, encode_address
 from explorer.app import Explorer
+from explorer.sources import Readers, Sources
 from node import metrics
 from node.archive import Archive
 from node.clock import LedgerClock
 from node.collector import relax_collector
-from node.config import ConfigurationError, NodeConfig
+from node.config import ConfigurationError, NodeConfig, read_operator_token
 from node.deployment import open_deployment
 from node.entries import BlockEntry, decode_entry
 from node.epochs import EpochKeeper, Timing
@@ -43,6 +44,7 @@ from node.ethereum.endpoint import Endpoint
 from node.ethereum.faults import EthereumFault, WrongDeployment
 from node.ethereum.gateway import Gateway
 from node.ethereum.l1 import Deployment
+from node.ethereum.reserves import INTERVAL_MS, ReservesReader
 from node.ethereum.store import EthereumStore
 from node.ethereum.watcher import Watcher, WatcherSettings
 from node.follower import Follower, Progress
@@ -51,6 +53,7 @@ from node.index import IndexReader
 from node.journal import LevelDBJournal
 from node.keys import open_account, open_signing_key
 from node.ledger_info import AssetInfo, LedgerInfo, Position
+from node.operations import Operations
 from node.process import WorkerProcess
 from node.proofs import ProofReader
 from node.recovery import Recovered, open_ledger, read_header, recover
@@ -226,7 +229,8 @@ class Node:
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(_lock(self._data_dir))
             settlement = decode_address(config.ethereum.settlement, "ethereum.settlement")
-            gateway = Gateway(Endpoint(config.ethereum.url), config.ethereum.chain_id, settlement)
+            self._endpoint = Endpoint(config.ethereum.url)
+            gateway = Gateway(self._endpoint, config.ethereum.chain_id, settlement)
             stack.push_async_callback(gateway.close)
             deployment = await self._or_stop(open_deployment(self._data_dir / "deployment.json", gateway))
             _check_deployment(deployment, config, settlement, compute_address(operator_key.public_key))
@@ -332,6 +336,28 @@ class Node:
             read_clock_ms,
             self._committer.submit,
         )
+        self._reserves = ReservesReader(
+            self._gateway,
+            lambda: asyncio.to_thread(self._index.get_counters),
+            lambda: 0 if self._watcher.synced is None else self._watcher.synced.l1_block,
+            read_clock_ms,
+            max(INTERVAL_MS, poll_ms),
+        )
+        self._operations = Operations(
+            sequencer=self._sequencer,
+            verifiers=self._verifiers,
+            max_backlog=config.max_backlog,
+            durable=self._durable,
+            indexed=self._indexer.progress,
+            sealed=self._sealer.progress,
+            epochs=self._epochs,
+            committer=self._committer,
+            watcher=self._watcher,
+            get_reserves=lambda: self._reserves.state,
+            endpoints=[self._endpoint],
+            data_dir=self._data_dir,
+            clock=read_clock_ms,
+        )
         self._archive = Archive(
             parameters,
             self._journal,
@@ -352,13 +378,24 @@ class Node:
         self._websockets = WebSocketServer(self._rpc, self._feed, config.max_body_bytes)
         self._health = self._make_health()
         self._explorer = Explorer(
-            index=self._index,
-            get_epoch=self._committer.get_epoch,
-            get_due_at=lambda: self._epochs.due_at,
-            info=self._info,
-            report_health=self._health.report,
-            render_metrics=self._render_metrics,
-            clock_ms=read_clock_ms,
+            Sources(
+                index=self._index,
+                archive=self._archive,
+                info=self._info,
+                config=config.explorer,
+                durable=self._durable,
+                indexed=self._indexer.progress,
+                commitments_change=self._committer.change,
+                get_epoch=self._committer.get_epoch,
+                get_due_at=lambda: self._epochs.due_at,
+                get_reserves=lambda: self._reserves.state,
+                report_operations=self._operations.report,
+                operator_token=read_operator_token(config),
+                report_health=self._health.report,
+                render_metrics=self._render_metrics,
+                clock_ms=read_clock_ms,
+                readers=Readers(),
+            )
         )
         stack.callback(self._explorer.close)
 
@@ -403,6 +440,7 @@ class Node:
                     self._watcher.run(),
                     self._committer.run(),
                     self._epochs.run(),
+                    self._reserves.run(),
                     self._confirm_deployment(),
                     self._guard_journal(),
                     self._feed.run(),
@@ -419,6 +457,7 @@ class Node:
             finally:  # also when a part has failed: clients hear that this is the end
                 await self._websockets.close()
             server.should_exit = True
+            self._explorer.stop()
             await serving
             await _cancel(outer)
             await self._sequencer.drain()

@@ -33,6 +33,9 @@ from node.index import AssetCounters, Counters
 INTERVAL_MS: Final = 30_000
 """Between two readings, or the node's poll interval if that is longer."""
 
+_FIRST_INTERVAL_MS: Final = 3_000
+"""While there is nothing to show: just after the start, the ledger may have no assets yet."""
+
 _log = structlog.get_logger("node.ethereum.reserves")
 
 
@@ -182,7 +185,8 @@ class ReservesReader:
     async def run(self) -> None:
         while True:
             await self.tick()
-            await asyncio.sleep(self._interval_ms / 1000)
+            has_lines = self.state.reading is not None and self.state.reading.lines
+            await asyncio.sleep((self._interval_ms if has_lines else min(self._interval_ms, _FIRST_INTERVAL_MS)) / 1000)
 
     async def tick(self) -> None:
         """One reading. After an outside fault the last one stays, and the state says why."""

@@ -1,0 +1,71 @@
+"""Reserves: what the contract holds against what the ledger owes, as it was last read from Ethereum."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from fastapi import Request, Response
+
+from explorer.site import Site
+from node.ethereum.reserves import AssetReserves, Reserves, Verdict
+
+BAR_WIDTH: Final = 1000
+"""Of a bar's drawing; its units mean nothing else."""
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """A piece of a bar."""
+
+    name: str
+    start: int
+    width: int
+
+
+class AssetView(msgspec.Struct, frozen=True):
+    line: AssetReserves
+    owed: tuple[Segment, ...]
+    """What is owed, in its parts."""
+    there: tuple[Segment, ...]
+    """What the contract has, to the same scale."""
+
+
+class ReservesView(msgspec.Struct, frozen=True):
+    state: Reserves
+    assets: tuple[AssetView, ...]
+
+    @property
+    def covered_count(self) -> int:
+        return len([asset for asset in self.assets if asset.line.verdict is Verdict.COVERED])
+
+
+async def show(site: Site, request: Request) -> Response:
+    """`/reserves`: the last reading, however old; Ethereum is not asked for a page."""
+    return await site.show(request, "reserves.html", view=view_reserves(site.sources.get_reserves()))
+
+
+def view_reserves(state: Reserves) -> ReservesView:
+    lines = () if state.reading is None else state.reading.lines
+    return ReservesView(state, tuple([_view_asset(line) for line in lines]))
+
+
+def _view_asset(line: AssetReserves) -> AssetView:
+    balance = line.held if line.balance is None else line.balance
+    scale = max(line.owed, balance)
+    owed = [
+        ("balances", line.balances),
+        ("unclaimed", max(0, line.unclaimed)),
+        ("uncredited", max(0, line.uncredited)),
+    ]
+    there = [("held", line.payable), ("surplus", line.surplus), ("missing", line.shortfall)]
+    return AssetView(line, _draw(owed, scale), _draw(there, scale))
+
+
+def _draw(parts: Sequence[tuple[str, int]], scale: int) -> tuple[Segment, ...]:
+    """Each part's edges are rounded down from the exact sums, so that the bar is never longer than its scale."""
+    segments, total = [], 0
+    for name, amount in parts:
+        start, end = (BAR_WIDTH * edge // scale if scale else 0 for edge in (total, total + amount))
+        total += amount
+        if end > start:
+            segments.append(Segment(name, start, min(end, BAR_WIDTH) - start))
+    return tuple(segments)
