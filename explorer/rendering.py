@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from chain.wire import encode_address, encode_bytes
+from chain.errors import MalformedRequest
+from chain.wire import decode_address, encode_address, encode_bytes
 from explorer import formatting
 from explorer.static_files import load_static_files
 
@@ -36,6 +37,9 @@ class Pages:
             machine_time=formatting.format_machine_time,
             age=formatting.format_age,
             kind=_name_kind,
+            quantity=_read_quantity,
+            bytes=_read_bytes,
+            checksum=_checksum,
         )
         self._environment.globals["static"] = {name: file.path for name, file in self.static.items()}
         # Read now, so that a template with a mistake stops the start and not the first reader.
@@ -43,6 +47,23 @@ class Pages:
 
     def render(self, template: str, **values: Any) -> bytes:
         return self._templates[template].render(**values).encode()
+
+
+def _read_quantity(text: str) -> int:
+    """Of a JSON form of ours: quantities are hexadecimal there."""
+    return int(text, 16)
+
+
+def _read_bytes(text: str) -> bytes:
+    return bytes.fromhex(text[2:])
+
+
+def _checksum(text: str) -> str:
+    """An address as we write it, so that it is found among ours; any other text as it is."""
+    try:
+        return encode_address(decode_address(text, "address"))
+    except MalformedRequest:
+        return text
 
 
 def _name_kind(kind: str) -> str:

@@ -19,14 +19,18 @@ class Span(msgspec.Struct, frozen=True):
     """Of one bar, ms."""
     count: int
     """Bars."""
+    unit: str
+    label: str
+    """How a bar is labelled, and how in full; as `strftime` takes it."""
+    full_label: str
 
 
 SPANS: Final = {
     span.name: span
     for span in (
-        Span("hour", "last hour, by the minute", _MINUTE, 60),
-        Span("day", "last day, by the hour", _HOUR, 24),
-        Span("month", "last 30 days", _DAY, 30),
+        Span("hour", "last hour, by the minute", _MINUTE, 60, "Minute", "%H:%M", "%Y-%m-%d %H:%M"),
+        Span("day", "last day, by the hour", _HOUR, 24, "Hour", "%H:00", "%Y-%m-%d %H:00"),
+        Span("month", "last 30 days", _DAY, 30, "Day", "%d %b", "%Y-%m-%d"),
     )
 }
 

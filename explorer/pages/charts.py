@@ -1,31 +1,25 @@
 """Pictures of the ledger: payments and volume over time, the way of epochs to Ethereum, and what that costs."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 from fastapi import Request, Response
 
 from chain.errors import MalformedRequest
+from explorer.charts import Chart, Point, draw_bars, draw_dots, measure_amount, measure_count, measure_duration
+from explorer.formatting import Token
 from explorer.pages.epochs import EpochLine, list_epoch_lines
 from explorer.site import Site
-from explorer.timelines import SPANS, Timeline, read_timeline
-from node.index import IndexedEpoch
+from explorer.timelines import SPANS, Bar, Span, Timeline, read_timeline
+from node.index import IndexedEpoch, IndexReader
 
 EPOCHS_SHOWN: Final = 30
 
 
-class EpochPoint(msgspec.Struct, frozen=True):
-    """An epoch that is on Ethereum."""
-
-    line: EpochLine
-    lag_ms: int
-    """From the acceptance of its first record to its inclusion: the longest that one of them waited."""
-
-
 class Charts(msgspec.Struct, frozen=True):
-    timeline: Timeline
-    epochs: list[EpochPoint]
-    """Oldest first."""
+    span: str
+    charts: list[Chart]
 
 
 async def show(site: Site, request: Request) -> Response:
@@ -34,21 +28,67 @@ async def show(site: Site, request: Request) -> Response:
     if span is None:
         raise MalformedRequest("span: " + ", ".join(SPANS))
     sources, now = site.sources, site.sources.clock_ms()
-
-    def read() -> tuple[Timeline, list[tuple[IndexedEpoch, int]]]:
-        opened = []
-        for epoch in sources.index.list_epochs(limit=EPOCHS_SHOWN + 1):
-            first = sources.index.get_block(epoch.first_block)
-            if first is not None and epoch.last_block >= epoch.first_block:
-                opened.append((epoch, first.timestamp))
-        return read_timeline(sources.index, span, now), opened
-
-    timeline, opened = await site.ask(read)
-    opened.reverse()
+    timeline, opened = await site.ask(lambda: _read(sources.index, span, now))
     lines = list_epoch_lines([epoch for epoch, _ in opened], sources.get_epoch)
-    points = [
-        EpochPoint(line, max(0, line.inclusion.included_at * 1000 - opened_at))
-        for line, (_, opened_at) in zip(lines, opened, strict=True)
-        if line.inclusion is not None
+    times = {epoch.number: opened_at for epoch, opened_at in opened}
+    charts = [
+        draw_payments(timeline),
+        *[draw_volume(timeline, site.tokens[asset]) for asset in timeline.assets],
+        draw_lag(lines, times),
+        draw_gas(lines),
     ]
-    return await site.show(request, "charts.html", charts=Charts(timeline, points), spans=list(SPANS.values()))
+    return await site.show(request, "charts.html", view=Charts(span.name, charts), spans=list(SPANS.values()))
+
+
+def draw_payments(timeline: Timeline) -> Chart:
+    points = [_point(timeline.span, bar, bar.payment_count) for bar in timeline.bars]
+    return draw_bars(f"Payments, {timeline.span.title}", points, measure_count("Payments"), timeline.span.unit)
+
+
+def draw_volume(timeline: Timeline, token: Token) -> Chart:
+    points = [_point(timeline.span, bar, bar.volumes.get(token.address, 0)) for bar in timeline.bars]
+    title = f"Volume in {token.symbol}, {timeline.span.title}"
+    return draw_bars(title, points, measure_amount("Volume", token), timeline.span.unit)
+
+
+def draw_lag(lines: list[EpochLine], times: dict[int, int]) -> Chart:
+    """`times`: epoch → when its first record was accepted, ms."""
+    points = [
+        _epoch_point(
+            line, max(0, line.inclusion.included_at * 1000 - times[line.epoch.number]) if line.inclusion else None
+        )
+        for line in lines
+    ]
+    return draw_dots("From acceptance to Ethereum, by epoch", points, measure_duration("Longest wait"), "Epoch")
+
+
+def draw_gas(lines: list[EpochLine]) -> Chart:
+    points = [
+        _epoch_point(
+            line,
+            line.inclusion.gas_used // line.epoch.payment_count
+            if line.inclusion and line.epoch.payment_count
+            else None,
+        )
+        for line in lines
+    ]
+    return draw_dots("Gas per payment, by epoch", points, measure_count("Gas per payment"), "Epoch", is_log=True)
+
+
+def _read(index: IndexReader, span: Span, now: int) -> tuple[Timeline, list[tuple[IndexedEpoch, int]]]:
+    """The timeline, and the last epochs that have blocks with the time of their first one, oldest first."""
+    opened = []
+    for epoch in index.list_epochs(limit=EPOCHS_SHOWN):
+        first = index.get_block(epoch.first_block)
+        if first is not None and epoch.last_block >= epoch.first_block:
+            opened.append((epoch, first.timestamp))
+    return read_timeline(index, span, now), opened[::-1]
+
+
+def _point(span: Span, bar: Bar, value: int) -> Point:
+    moment = datetime.fromtimestamp(bar.start // 1000, UTC)
+    return Point(f"{moment:{span.label}}", f"{moment:{span.full_label}} UTC", value)
+
+
+def _epoch_point(line: EpochLine, value: int | None) -> Point:
+    return Point(str(line.epoch.number), f"Epoch {line.epoch.number:,}", value)
