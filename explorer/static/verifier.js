@@ -804,27 +804,27 @@ tallystick.verifier = (function () {
 
   // The domain that the receipt names is the one that follows from Ethereum's chain id and the contract.
   function checkLedger(checks, settings, stated, domain, facts) {
-    const title = TITLES.ledger;
     const isKnown = facts !== null || settings.l1ChainId !== null;
-    if (!isKnown && stated && (!settings.settlement || settings.settlement === stated.verifyingContract)) {
-      checks.skip("ledger", title, "which Ethereum chain the contract is on is not known without an endpoint");
+    const pinned = settings.settlement;
+    const isOpen = isKnown ? !domain : !pinned || (stated && stated.verifyingContract === pinned);
+    if (isOpen) {
+      checks.skip("ledger", TITLES.ledger, "which Ethereum chain the contract is on is not known without an endpoint");
       return;
     }
-    checks.run("ledger", title, () => {
+    checks.run("ledger", TITLES.ledger, () => {
       if (facts && facts.ledgerChainId !== domain.chainId) {
         refuse("invalid_proof", `the contract was deployed as ledger ${facts.ledgerChainId}`, {
           computed: String(domain.chainId), expected: String(facts.ledgerChainId),
         });
       }
-      const wanted = isKnown ? domain : { chainId: stated && stated.chainId, verifyingContract: settings.settlement };
-      const values = { computed: describeLedger(wanted), expected: describeLedger(stated) };
-      if (values.computed !== values.expected) refuse("invalid_proof", "the receipt is of another ledger", values);
-      return { detail: values.computed, ...values };
+      const computed = isKnown ? describeLedger(domain) : `contract ${showAddress(pinned)}`;
+      const values = { computed, expected: stated ? describeLedger(stated) : "no ledger" };
+      if (computed !== values.expected) refuse("invalid_proof", "the receipt is of another ledger", values);
+      return { detail: computed, ...values };
     });
   }
 
-  const describeLedger = (domain) =>
-    domain ? `ledger ${domain.chainId} of contract ${showAddress(domain.verifyingContract)}` : "no ledger";
+  const describeLedger = (domain) => `ledger ${domain.chainId} of contract ${showAddress(domain.verifyingContract)}`;
 
   // What the operator promised by accepting.
   function checkPromise(checks, receipt, domain, facts) {

@@ -1,4 +1,4 @@
-"""The verifier of the reader's browser against every vector that it has a part in, and its library against its source."""
+"""The verifier of the reader's browser against every vector that it has a part in; its library against its source."""
 
 import shutil
 import subprocess
