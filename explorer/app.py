@@ -10,6 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from chain.errors import NotFound, Refusal
+from explorer import exports
+from explorer.api import etherscan, rest
 from explorer.events import Events
 from explorer.headers import IMMUTABLE, with_security_headers
 from explorer.pages import (
@@ -95,6 +97,8 @@ class Explorer:
         for path, show in _PAGES.items():
             app.add_api_route(path, self._bind(show), methods=_READ_METHODS)
         app.add_api_route("/api/v1/events", self._events.answer, methods=_READ_METHODS)
+        for part in (rest, etherscan, exports):
+            app.include_router(part.make_router(self._site))
         app.add_api_route(PREFIX + "{rest:path}", self._give_static, methods=_READ_METHODS)
         app.add_api_route("/health/live", self._say_live, methods=_READ_METHODS)
         app.add_api_route("/health/ready", self._say_ready, methods=_READ_METHODS)

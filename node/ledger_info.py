@@ -42,6 +42,10 @@ class LedgerInfo:
         return self._parameters.domain
 
     @property
+    def native_asset(self) -> Address:
+        return self._parameters.native_asset
+
+    @property
     def position(self) -> Position:
         return self._get_position()
 

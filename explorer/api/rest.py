@@ -1,0 +1,547 @@
+"""`/api/v1`: everything that the pages show, for programs. Its document is at `/api/v1/openapi.json`.
+
+Lists are those of the pages, with the same filters and cursors. What is asked of the index is put into words and bytes
+beside the event loop, in the same thread.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from chain import wire
+from chain.errors import MalformedRequest, NotFound
+from chain.kinds import KINDS
+from chain.primitives import MAX_U64
+from explorer import filters
+from explorer.api import forms
+from explorer.api.http import METHODS, answering, read_parameters, say, take_number
+from explorer.api.openapi import Endpoint, address, choice, describe, digest, text, time, whole_number
+from explorer.filters import read_filter
+from explorer.headers import IMMUTABLE, LIVE, SETTLED
+from explorer.listing import MAX_LIMIT, read_cursor, read_slice
+from explorer.pages.search import find
+from explorer.pages.statements import read_query
+from explorer.site import Site
+from explorer.status import EpochStage, PaymentStatus, compute_status_in
+from node import __version__
+from node.ethereum.submission import EpochState, EpochStatus
+from node.index import (
+    ACTIVITY_LENGTHS,
+    IndexedBlock,
+    IndexedDeposit,
+    IndexedPayment,
+    TimeSpan,
+    encode_cursor,
+    encode_deposit_cursor,
+)
+
+PREFIX: Final = "/api/v1"
+
+DEFAULT_LIMIT: Final = 25
+
+MAX_ACTIVITY: Final = 1_000
+"""Rows of activity in one answer."""
+
+MAX_QUERY: Final = 200
+"""Characters of a search."""
+
+_LENGTHS: Final = dict(zip(("minute", "hour", "day"), ACTIVITY_LENGTHS, strict=True))
+_SPANS_SHOWN: Final = {"minute": 60, "hour": 48, "day": 90}
+"""Spans before now that are shown when nothing else is asked for."""
+
+_Found = TypeVar("_Found")
+
+_DESCRIPTION: Final = """\
+Reads the ledger. Nothing can be changed here: payments are sent by JSON-RPC (`tally_sendPayment`).
+
+Integers are `0x` hex quantities without leading zeros, times are milliseconds since 1970 unless a field says seconds,
+amounts are base units of the asset. Addresses come with their checksum and are taken in any case. Parameters that are
+empty count as absent; those that are not known are refused.
+
+A payment is `accepted` (on the ledger, receipted), `committed` (its epoch is on Ethereum) or `final` (its epoch can not
+be questioned any more). What is final never changes: such answers carry an ETag and may be kept; all others may not.
+
+Errors are `{"error": {"code", "message"}}` with the names that JSON-RPC has for them.\
+"""
+
+
+def make_router(site: Site) -> APIRouter:
+    router = APIRouter()
+    for endpoint in ENDPOINTS:
+        if endpoint.answer is not None:
+            router.add_route(endpoint.path, answering(partial(endpoint.answer, site)), methods=METHODS)
+    document = msgspec.json.encode(describe(ENDPOINTS, _DESCRIPTION))
+
+    async def show_document(request: Request) -> Response:
+        return say(document, request, SETTLED)
+
+    router.add_route(f"{PREFIX}/openapi.json", answering(show_document), methods=METHODS)
+    return router
+
+
+# --- the ledger
+
+
+async def show_ledger(site: Site, request: Request) -> Response:
+    read_parameters(request, ())
+    _, health = site.sources.report_health()
+    info = {"name": "tallystick", "version": __version__, **site.sources.info.describe(), "status": health["status"]}
+    counters = await site.ask(site.sources.index.get_counters)
+    return say(msgspec.json.encode({**info, "counters": forms.build_totals(counters)}), request)
+
+
+async def show_reserves(site: Site, request: Request) -> Response:
+    read_parameters(request, ())
+    return say(msgspec.json.encode(forms.build_reserves(site.sources.get_reserves())), request)
+
+
+async def show_activity(site: Site, request: Request) -> Response:
+    parameters = read_parameters(request, ("length", "since", "limit"))
+    name = parameters.get("length", "hour")
+    if name not in _LENGTHS:
+        raise MalformedRequest("length: minute, hour or day")
+    length, limit = _LENGTHS[name], take_number(parameters, "limit", MAX_ACTIVITY, 32, MAX_ACTIVITY)
+    if "since" in parameters:
+        since = filters.decode_first_second(parameters["since"], "since") * 1000
+    else:
+        since = max(0, site.sources.clock_ms() - _SPANS_SHOWN[name] * length)
+    since -= since % length
+
+    def read() -> bytes:
+        found = site.sources.index.list_activity(length, since, limit + 1)
+        following = None
+        if len(found) > limit:
+            # The span that is cut in two begins the next answer. There are at most 32 assets: some span is whole.
+            following = found[-1].start
+            found = [activity for activity in found if activity.start < following]
+        answer = forms.ActivityAnswer(
+            length=hex(length),
+            items=tuple([forms.build_activity(activity) for activity in found]),
+            next=None if following is None else hex(following // 1000),
+        )
+        return msgspec.json.encode(answer)
+
+    return say(await site.ask(read), request)
+
+
+async def search(site: Site, request: Request) -> Response:
+    words = read_parameters(request, ("q",)).get("q", "")
+    if not 0 < len(words) <= MAX_QUERY:
+        raise MalformedRequest(f"q: what is sought, 1 to {MAX_QUERY} letters")
+    hits = await find(site, words)
+    matches = tuple([forms.Match(name=hit.name, path=hit.path) for hit in hits])
+    return say(msgspec.json.encode(forms.SearchAnswer(query=words, matches=matches)), request)
+
+
+# --- payments and deposits
+
+
+async def list_payments(site: Site, request: Request) -> Response:
+    parameters = read_parameters(request, (*filters.NAMES, "before", "after", "limit"))
+    commitments, tokens, index = site.sources.commitments, site.tokens, site.sources.index
+    wanted = read_filter(parameters, commitments).wanted
+    cursor = read_cursor(parameters, DEFAULT_LIMIT)
+
+    def read() -> bytes:
+        part = read_slice(partial(index.list_payments, wanted), encode_cursor, cursor)
+        items = tuple([forms.build_payment(payment, commitments, tokens[payment.asset]) for payment in part.rows])
+        return msgspec.json.encode(forms.PaymentList(items=items, newer=part.newer, older=part.older))
+
+    return say(await site.ask(read), request)
+
+
+async def show_payment(site: Site, request: Request) -> Response:
+    read_parameters(request, ())
+    payment_id = wire.decode_hash(request.path_params["id"], "id")
+    payment = await _find(site, lambda: site.sources.index.get_record(payment_id))
+    if not isinstance(payment, IndexedPayment):
+        raise NotFound(f"payment {wire.encode_bytes(payment_id)}")
+    details = await site.sources.archive.get_payment(payment_id)
+    commitments, token = site.sources.commitments, site.tokens[payment.asset]
+    answer = forms.build_payment_answer(payment, commitments, token, details)
+    is_settled = answer.status is PaymentStatus.FINAL and token.is_known
+    return say(msgspec.json.encode(answer), request, SETTLED if is_settled else LIVE)
+
+
+async def show_receipt(site: Site, request: Request) -> Response:
+    read_parameters(request, ())
+    payment_id = wire.decode_hash(request.path_params["id"], "id")
+    receipt = await site.sources.archive.get_receipt(payment_id)
+    return say(msgspec.json.encode(receipt), request, _keep_receipt(receipt))
+
+
+async def prove_payment(site: Site, request: Request) -> Response:
+    read_parameters(request, ())
+    payment_id = wire.decode_hash(request.path_params["id"], "id")
+    proof = await site.sources.archive.prove_payment(payment_id)
+    return say(msgspec.json.encode(proof), request, _keep_receipt(proof["receipt"]))
+
+
+async def list_deposits(site: Site, request: Request) -> Response:
+    parameters = read_parameters(request, ("account", "before", "after", "limit"))
+    account = wire.decode_address(parameters["account"], "account") if "account" in parameters else None
+    cursor = read_cursor(parameters, DEFAULT_LIMIT)
+    commitments, tokens, index = site.sources.commitments, site.tokens, site.sources.index
+
+    def read() -> bytes:
+        part = read_slice(partial(index.list_deposits, account), encode_deposit_cursor, cursor)
+        items = tuple([forms.build_deposit(deposit, commitments, tokens[deposit.asset]) for deposit in part.rows])
+        return msgspec.json.encode(forms.DepositList(items=items, newer=part.newer, older=part.older))
+
+    return say(await site.ask(read), request)
+
+
+async def show_deposit(site: Site, request: Request) -> Response:
+    read_parameters(request, ())
+    deposit_id = wire.decode_hash(request.path_params["id"], "id")
+    deposit = await _find(site, lambda: site.sources.index.get_record(deposit_id))
+    if not isinstance(deposit, IndexedDeposit):
+        raise NotFound(f"deposit {wire.encode_bytes(deposit_id)}")
+    token = site.tokens[deposit.asset]
+    answer = forms.build_deposit(deposit, site.sources.commitments, token)
+    is_settled = answer.status is PaymentStatus.FINAL and token.is_known
+    return say(msgspec.json.encode(answer), request, SETTLED if is_settled else LIVE)
+
+
+# --- accounts
+
+
+async def show_account(site: Site, request: Request) -> Response:
+    read_parameters(request, ())
+    account = wire.decode_address(request.path_params["address"], "address")
+    holdings = await site.ask(lambda: site.sources.index.get_holdings(account))
+    answer = forms.AccountAnswer(
+        address=wire.encode_address(account), holdings=tuple([forms.build_holding(holding) for holding in holdings])
+    )
+    return say(msgspec.json.encode(answer), request)
+
+
+async def show_statement(site: Site, request: Request) -> Response:
+    parameters = read_parameters(request, ("asset", "epoch", "from", "to", "cursor", "limit"))
+    account = wire.decode_address(request.path_params["address"], "address")
+    if "asset" not in parameters:
+        raise MalformedRequest("asset: of which one?")
+    query = read_query(parameters, site, None)
+    limit = take_number(parameters, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
+    index, asset, period = site.sources.index, query.asset, query.period
+    span = period if isinstance(period, TimeSpan) else TimeSpan()
+
+    def read() -> bytes | None:
+        totals = index.get_statement_totals(account, asset, period)
+        if totals is None:
+            return None
+        page = index.list_entries(account, asset, period, parameters.get("cursor"), limit)
+        entries = []
+        for entry in page.items:
+            record = index.get_record_at(entry.block, entry.record)
+            assert record is not None
+            entries.append(forms.build_entry(entry, record.timestamp))
+        answer = forms.StatementAnswer(
+            address=wire.encode_address(account),
+            asset=wire.encode_address(asset),
+            epoch=hex(period) if isinstance(period, int) else None,
+            from_=None if span.from_s is None else hex(span.from_s),
+            to=None if span.to_s is None else hex(span.to_s),
+            **forms.describe_statement_sums(totals),
+            entries=tuple(entries),
+            cursor=page.cursor,
+        )
+        return msgspec.json.encode(answer)
+
+    body = await _find(site, read)
+    if body is None:
+        raise NotFound(f"epoch {period}")
+    is_settled = isinstance(period, int) and period <= site.sources.commitments.final_epoch
+    return say(body, request, SETTLED if is_settled else LIVE)
+
+
+async def prove_account(site: Site, request: Request) -> Response:
+    parameters = read_parameters(request, ("asset", "epoch"))
+    account = wire.decode_address(request.path_params["address"], "address")
+    asset = wire.decode_address(parameters.get("asset", ""), "asset")
+    name = parameters.get("epoch", "latest")
+    epoch = site.sources.info.position.sealed_epoch if name == "latest" else _decode_number(name, "epoch")
+    proof = await site.sources.archive.prove_account(account, asset, epoch)
+    is_kept = name != "latest" and epoch <= site.sources.commitments.final_epoch
+    return say(msgspec.json.encode(proof), request, IMMUTABLE if is_kept else LIVE)
+
+
+# --- blocks and epochs
+
+
+async def list_blocks(site: Site, request: Request) -> Response:
+    parameters = read_parameters(request, ("before", "after", "limit"))
+    commitments, index = site.sources.commitments, site.sources.index
+
+    def read() -> bytes:
+        low, high, newer, older = _cut_numbers(parameters, index.get_counters().block)
+        blocks = index.list_blocks(high + 1, high - low + 1, low) if low <= high else []
+        items = tuple([forms.build_block(block, commitments) for block in blocks])
+        return msgspec.json.encode(forms.BlockList(items=items, newer=newer, older=older))
+
+    return say(await site.ask(read), request)
+
+
+async def show_block(site: Site, request: Request) -> Response:
+    read_parameters(request, ())
+    name = request.path_params["block"]
+    block = await _find_block(site, name)
+    answer = forms.build_block(block, site.sources.commitments)
+    is_settled = name != "latest" and answer.status is PaymentStatus.FINAL
+    return say(msgspec.json.encode(answer), request, SETTLED if is_settled else LIVE)
+
+
+async def list_records(site: Site, request: Request) -> Response:
+    parameters = read_parameters(request, ("start", "limit"))
+    start = take_number(parameters, "start", 0, 0, 2**32)
+    limit = take_number(parameters, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
+    name = request.path_params["block"]
+    block = await _find_block(site, name)
+    commitments, tokens, index = site.sources.commitments, site.tokens, site.sources.index
+
+    def read() -> tuple[bytes, bool]:
+        records = index.list_records(block.number, start, limit)
+        end = start + len(records)
+        items = tuple([forms.build_record(record, commitments, tokens[record.asset]) for record in records])
+        answer = forms.RecordList(items=items, next=hex(end) if records and end < block.record_count else None)
+        return msgspec.json.encode(answer), all(tokens[record.asset].is_known for record in records)
+
+    body, is_known = await site.ask(read)
+    is_final = compute_status_in(block.epoch, commitments) is PaymentStatus.FINAL
+    return say(body, request, SETTLED if name != "latest" and is_final and is_known else LIVE)
+
+
+async def list_epochs(site: Site, request: Request) -> Response:
+    parameters = read_parameters(request, ("before", "after", "limit"))
+    index = site.sources.index
+
+    def read() -> tuple[Any, ...]:
+        low, high, newer, older = _cut_numbers(parameters, index.get_counters().epoch)
+        epochs = index.list_epochs(high + 1, high - low + 1) if low <= high else []
+        return epochs, newer, older
+
+    epochs, newer, older = await site.ask(read)
+    items = tuple([forms.build_epoch(epoch, site.sources.get_epoch(epoch.number)) for epoch in epochs])
+    return say(msgspec.json.encode(forms.EpochList(items=items, newer=newer, older=older)), request)
+
+
+async def show_epoch(site: Site, request: Request) -> Response:
+    read_parameters(request, ())
+    name, index = request.path_params["epoch"], site.sources.index
+    number = None if name == "open" else _pick_epoch(site, name)
+
+    def read() -> tuple[Any, ...] | None:
+        epoch = index.get_epoch(index.get_counters().epoch if number is None else number)
+        totals = None if epoch is None else index.get_epoch_totals(epoch.number)
+        return None if epoch is None or totals is None else (epoch, totals)
+
+    found = await _find(site, read)
+    if found is None:
+        raise NotFound(f"epoch {name[:20]}")
+    epoch, totals = found
+    status: EpochStatus | None = site.sources.get_epoch(epoch.number)
+    answer = forms.build_epoch_answer(epoch, status, totals)
+    is_settled = name.isdecimal() and answer.stage is EpochStage.FINAL
+    return say(msgspec.json.encode(answer), request, SETTLED if is_settled else LIVE)
+
+
+async def show_commitment(site: Site, request: Request) -> Response:
+    read_parameters(request, ())
+    epoch = _pick_epoch(site, request.path_params["epoch"])
+    # Also of a final epoch: its confirmations go on.
+    return say(msgspec.json.encode(await site.sources.archive.describe_commitment(epoch)), request)
+
+
+# --- how it is found
+
+
+async def _find(site: Site, question: Callable[[], _Found | None]) -> _Found | None:
+    """What is not there is asked for once more when the index has caught up: its receipt may just have been given."""
+    found = await site.ask(question)
+    if found is None:
+        await site.sources.settle()
+        found = await site.ask(question)
+    return found
+
+
+async def _find_block(site: Site, name: str) -> IndexedBlock:
+    """By number, hash, or `latest`. Raises `MalformedRequest`, `NotFound`."""
+    index = site.sources.index
+    if name == "latest":
+        block = await _find(site, lambda: index.get_block(index.get_counters().block))
+    elif len(name) == 66:
+        block_hash = wire.decode_hash(name, "block")
+        block = await _find(site, lambda: index.find_block(block_hash))
+    else:
+        block_number = _decode_number(name, "block")
+        block = await _find(site, lambda: index.get_block(block_number))
+    if block is None:
+        raise NotFound(f"block {name}")
+    return block
+
+
+def _pick_epoch(site: Site, name: str) -> int:
+    """A number, `latest` (sealed) or `final`. Raises `MalformedRequest`."""
+    if name == "latest":
+        return site.sources.info.position.sealed_epoch
+    return site.sources.commitments.final_epoch if name == "final" else _decode_number(name, "epoch")
+
+
+def _decode_number(name: str, what: str) -> int:
+    """Decimal or `0x` hex. Raises `MalformedRequest`."""
+    return wire.decode_quantity(name, what, MAX_U64)
+
+
+def _cut_numbers(parameters: dict[str, str], newest: int) -> tuple[int, int, str | None, str | None]:
+    """The first and the last number that a list shows, and its cursors. Numbers count from 1 without a gap, so they are
+    cursors themselves. Raises `MalformedRequest`."""
+    cursor = read_cursor(parameters, DEFAULT_LIMIT)
+    if cursor.after is not None:
+        low = min(_decode_number(cursor.after, "after"), newest) + 1
+        high = min(low + cursor.limit - 1, newest)
+        low = max(high - cursor.limit + 1, 1)  # the newest list is whole
+    else:
+        high = newest if cursor.before is None else min(_decode_number(cursor.before, "before") - 1, newest)
+        low = max(high - cursor.limit + 1, 1)
+    return low, high, str(max(high, 0)) if high < newest else None, str(low) if 1 < low <= high else None
+
+
+def _keep_receipt(receipt: dict[str, Any]) -> str:
+    return IMMUTABLE if receipt["status"] == EpochState.FINAL else LIVE
+
+
+# --- the table
+
+_BEFORE: Final = text("before", "From `older` of another answer: what is older than its last item.")
+_AFTER: Final = text("after", "From `newer` of another answer: what is newer than its first item.")
+_LIMIT: Final = whole_number("limit", "Items in one answer.", 1, MAX_LIMIT, DEFAULT_LIMIT)
+_ID: Final = digest("id", "Of the payment: its EIP-712 digest.")
+_BLOCK: Final = text("block", "A number (decimal or 0x hex), a hash, or `latest`.")
+_EPOCH: Final = text("epoch", "A number (decimal or 0x hex), `latest` for the last that is sealed, or `final`.")
+_ACCOUNT: Final = address("address", "Of the account.")
+_FILTERS: Final = (
+    address("account", "The payer or a payee, the recipient of a withdrawal included."),
+    choice("direction", "Of the account.", ("in", "out")),
+    address("counterparty", "On the other side of the account."),
+    address("asset", "Zeros for ether."),
+    choice("kind", "Of payment.", list(KINDS)),
+    digest("reference", "What is paid for."),
+    choice("status", "How far it has come.", list(PaymentStatus)),
+    time("from", "The first day or second"),
+    time("to", "The last day or second"),
+)
+assert tuple([parameter.name for parameter in _FILTERS]) == filters.NAMES
+
+ENDPOINTS: Final = (
+    Endpoint(
+        f"{PREFIX}/ledger", "getLedger", "Ledger", "What the ledger is, and what it has counted", forms.LedgerAnswer,
+        show_ledger,
+    ),
+    Endpoint(
+        f"{PREFIX}/reserves", "getReserves", "Ledger", "What the contract holds, against what the ledger owes",
+        forms.ReservesAnswer, show_reserves,
+    ),
+    Endpoint(
+        f"{PREFIX}/activity", "listActivity", "Ledger", "Payments and volume over time", forms.ActivityAnswer,
+        show_activity,
+        query=(
+            choice("length", "Of a span; hour if nothing is said.", list(_LENGTHS)),
+            time("since", "When the first span begins. If nothing is said: the last 60 minutes, 48 hours or 90 days"),
+            whole_number("limit", "Items in one answer.", 32, MAX_ACTIVITY, MAX_ACTIVITY),
+        ),
+    ),
+    Endpoint(
+        f"{PREFIX}/search", "search", "Ledger", "What a few words name exactly", forms.SearchAnswer, search,
+        query=(text("q", "An address, an id, a hash, a reference, a number.", minLength=1, maxLength=MAX_QUERY),),
+    ),
+    Endpoint(
+        f"{PREFIX}/events", "followEvents", "Ledger", "What is new, as it happens", None,
+        description="Server-sent events. `ledger`: the index has something new, with how far it is "
+        "(`height`, `block`, `epoch`, `payments`, `mined`, `final`); at most four a second. `commitments`: the way of "
+        "an epoch to Ethereum has changed. The first event comes at once.",
+        media_type="text/event-stream", refusals=(503,),
+    ),
+    Endpoint(
+        f"{PREFIX}/payments", "listPayments", "Payments", "Payments, newest first", forms.PaymentList, list_payments,
+        query=(*_FILTERS, _BEFORE, _AFTER, _LIMIT),
+    ),
+    Endpoint(
+        f"{PREFIX}/payments/{{id}}", "getPayment", "Payments", "A payment, with what each party gained and lost",
+        forms.PaymentAnswer, show_payment, (_ID,), refusals=(400, 404, 503),
+    ),
+    Endpoint(
+        f"{PREFIX}/payments/{{id}}/receipt", "getReceipt", "Payments", "Its receipt, to be checked without this node",
+        forms.ReceiptAnswer, show_receipt, (_ID,), refusals=(400, 404, 503),
+    ),
+    Endpoint(
+        f"{PREFIX}/payments/{{id}}/proof", "getPaymentProof", "Payments",
+        "Its receipt, and for a withdrawal what claims it on Ethereum", forms.PaymentProofAnswer, prove_payment, (_ID,),
+        refusals=(400, 404, 503),
+    ),
+    Endpoint(
+        f"{PREFIX}/deposits", "listDeposits", "Deposits", "Deposits, newest first", forms.DepositList, list_deposits,
+        query=(address("account", "Whose balance grew."), _BEFORE, _AFTER, _LIMIT),
+    ),
+    Endpoint(
+        f"{PREFIX}/deposits/{{id}}", "getDeposit", "Deposits", "A deposit", forms.DepositItem, show_deposit,
+        (digest("id", "Of the deposit."),), refusals=(400, 404, 503),
+    ),
+    Endpoint(
+        f"{PREFIX}/accounts/{{address}}", "getAccount", "Accounts", "What an account has and has done",
+        forms.AccountAnswer, show_account, (_ACCOUNT,),
+        description="An account that was never heard of has nothing.",
+    ),
+    Endpoint(
+        f"{PREFIX}/accounts/{{address}}/statement", "getStatement", "Accounts",
+        "Debits and credits, with the balance after each", forms.StatementAnswer, show_statement, (_ACCOUNT,),
+        (
+            msgspec.structs.replace(address("asset", "Zeros for ether."), is_required=True),
+            whole_number("epoch", "Instead of a span of time; without either, of all time.", 0, 2**63 - 1),
+            time("from", "The first day or second"),
+            time("to", "The last day or second"),
+            text("cursor", "Of another answer: the page that follows it."),
+            _LIMIT,
+        ),
+        refusals=(400, 404, 503),
+    ),
+    Endpoint(
+        f"{PREFIX}/accounts/{{address}}/proof", "getAccountProof", "Accounts",
+        "The account's leaf at the end of an epoch, and its path to the commitment", forms.AccountProofAnswer,
+        prove_account, (_ACCOUNT,),
+        (
+            msgspec.structs.replace(address("asset", "Zeros for ether."), is_required=True),
+            text("epoch", "A number, or `latest` for the last that is sealed.", default="latest"),
+        ),
+        refusals=(400, 404, 503),
+    ),
+    Endpoint(
+        f"{PREFIX}/blocks", "listBlocks", "Blocks", "Blocks, newest first", forms.BlockList, list_blocks,
+        query=(_BEFORE, _AFTER, _LIMIT),
+    ),
+    Endpoint(
+        f"{PREFIX}/blocks/{{block}}", "getBlock", "Blocks", "A block", forms.BlockItem, show_block, (_BLOCK,),
+        description="Its signed header is what `tally_getBlock` answers.", refusals=(400, 404, 503),
+    ),
+    Endpoint(
+        f"{PREFIX}/blocks/{{block}}/records", "listRecords", "Blocks", "Its payments and deposits, in order",
+        forms.RecordList, list_records, (_BLOCK,),
+        (whole_number("start", "Index of the first record shown.", 0, 2**32, 0), _LIMIT), refusals=(400, 404, 503),
+    ),
+    Endpoint(
+        f"{PREFIX}/epochs", "listEpochs", "Epochs", "Epochs, newest first", forms.EpochList, list_epochs,
+        query=(_BEFORE, _AFTER, _LIMIT),
+    ),
+    Endpoint(
+        f"{PREFIX}/epochs/{{epoch}}", "getEpoch", "Epochs", "An epoch, with what it moved", forms.EpochAnswer,
+        show_epoch,
+        (text("epoch", "A number (decimal or 0x hex), `open`, `latest` for the last that is sealed, or `final`."),),
+        refusals=(400, 404, 503),
+    ),
+    Endpoint(
+        f"{PREFIX}/epochs/{{epoch}}/commitment", "getCommitment", "Epochs", "Its commitment and its way to Ethereum",
+        forms.CommitmentAnswer, show_commitment, (_EPOCH,), refusals=(400, 404, 503),
+    ),
+)  # fmt: skip
