@@ -15,6 +15,8 @@ from markupsafe import Markup
 from explorer.formatting import Token, format_amount, format_count, format_duration, make_visible
 
 _WIDTH: Final = 360
+_WIDE_WIDTH: Final = 2 * _WIDTH
+"""Of a picture that has the page's width; its labels grow on narrow screens, and have the room."""
 _HEIGHT: Final = 170
 _TOP: Final = 8
 _BOTTOM: Final = 22
@@ -123,13 +125,14 @@ def format_short(value: int, decimals: int = 0) -> str:
 # --- bars, dots
 
 
-def draw_bars(title: str, points: Sequence[Point], measure: Measure, along: str) -> Chart:
-    """What happened in each span of time, beside the others. `along`: what a point is ("Hour")."""
+def draw_bars(title: str, points: Sequence[Point], measure: Measure, along: str, *, is_wide: bool = False) -> Chart:
+    """What happened in each span of time, beside the others. `along`: what a point is ("Hour"). `is_wide` for one that
+    stands alone."""
     values = [point.value or 0 for point in points]
     scale = _make_linear_scale(values, measure)
     total = measure.show(sum(values))
     summary = f"{_say_range(points)}: {total} in all, {measure.show(max(values))} at most" if points else ""
-    svg, plot = _begin(title, summary, scale, measure)
+    svg, plot = _begin(title, summary, scale, measure, is_wide=is_wide)
     for place, point in enumerate(points):
         left, width = plot.get_slot(place, len(points))
         group = _add(svg, "g", {"class": "bar"})
@@ -175,13 +178,15 @@ def draw_dots(title: str, points: Sequence[Point], measure: Measure, along: str,
 def draw_fill(title: str, elapsed_ms: int, length_ms: int, record_count: int) -> Chart:
     """How much of the open epoch's time is over. It may be more than all: an epoch waits for what came before it."""
     said = f"{format_duration(elapsed_ms)} of {format_duration(length_ms)}"
-    svg = ElementTree.Element("svg", {"viewBox": f"0 0 {_WIDTH} 14", "role": "img"})
+    svg = ElementTree.Element(
+        "svg", {"class": "level", "viewBox": f"0 0 {_WIDTH} 14", "preserveAspectRatio": "none", "role": "img"}
+    )
     noun = "record" if record_count == 1 else "records"
     svg.set("aria-label", make_visible(f"{title}: {said}, {format_count(record_count)} {noun} so far"))
-    _add(svg, "rect", {"class": "track", "width": str(_WIDTH), "height": "14", "rx": "4"})
+    _add(svg, "rect", {"class": "track", "width": str(_WIDTH), "height": "14"})
     filled = 10 * _WIDTH * min(elapsed_ms, length_ms) // max(length_ms, 1)
     if filled:
-        _add(svg, "rect", {"class": "bar", "width": _tenths(filled), "height": "14", "rx": "4"})
+        _add(svg, "rect", {"class": "bar", "width": _tenths(filled), "height": "14"})
     rows = (("Time", said), ("Records so far", format_count(record_count)))
     return Chart(title, _write(svg), ("What", "So far"), rows)
 
@@ -251,6 +256,9 @@ class _Plot(msgspec.Struct, frozen=True):
     """Where the values are drawn; units."""
 
     left: int
+    right: int
+    letter: int
+    """About the width of a letter of the labels."""
 
     @property
     def bottom(self) -> int:
@@ -262,21 +270,27 @@ class _Plot(msgspec.Struct, frozen=True):
 
     def get_slot(self, place: int, count: int) -> tuple[int, int]:
         """Left edge and width of one of `count`; tenths."""
-        width = 10 * (_WIDTH - _RIGHT - self.left)
+        width = 10 * (self.right - self.left)
         left, right = width * place // count, width * (place + 1) // count
         return 10 * self.left + left, right - left
 
 
-def _begin(title: str, summary: str, scale: _Scale, measure: Measure) -> tuple[ElementTree.Element, _Plot]:
+def _begin(
+    title: str, summary: str, scale: _Scale, measure: Measure, *, is_wide: bool = False
+) -> tuple[ElementTree.Element, _Plot]:
     """The picture with its gridlines."""
-    svg = ElementTree.Element("svg", {"viewBox": f"0 0 {_WIDTH} {_HEIGHT}", "role": "img"})
+    width, letter = (_WIDE_WIDTH, 2 * _LETTER) if is_wide else (_WIDTH, _LETTER)
+    svg = ElementTree.Element("svg", {"viewBox": f"0 0 {width} {_HEIGHT}", "role": "img"})
+    if is_wide:
+        svg.set("class", "wide")
     svg.set("aria-label", make_visible(f"{title}. {summary or 'Nothing to show yet'}."))
     labels = [measure.tick(tick) for tick in scale.ticks]
-    plot = _Plot(left=min(_WIDTH // 2, max([len(label) for label in labels]) * _LETTER + 10))
+    left = min(width // 2, max([len(label) for label in labels]) * letter + 10)
+    plot = _Plot(left=left, right=width - _RIGHT, letter=letter)
     for tick, label in zip(scale.ticks, labels, strict=True):
         y = 10 * plot.bottom - scale.compute_height(tick, 10 * plot.height)
         kind = "base" if tick == scale.bottom else "grid"
-        _add(svg, "line", {"class": kind, "x1": str(plot.left), "x2": str(_WIDTH - _RIGHT),
+        _add(svg, "line", {"class": kind, "x1": str(plot.left), "x2": str(plot.right),
                            "y1": _tenths(y), "y2": _tenths(y)})  # fmt: skip
         _add(svg, "text", {"x": str(plot.left - 5), "y": _tenths(y + 38), "text-anchor": "end"}, label)
     return svg, plot
@@ -289,10 +303,10 @@ def _label_x(svg: ElementTree.Element, plot: _Plot, points: Sequence[Point]) -> 
         if (len(points) - 1 - place) % step:
             continue
         left, width = plot.get_slot(place, len(points))
-        middle, half = left + width // 2, 10 * len(point.label) * _LETTER // 2
+        middle, half = left + width // 2, 10 * len(point.label) * plot.letter // 2
         anchor, x = "middle", middle
-        if middle + half > 10 * _WIDTH:
-            anchor, x = "end", 10 * _WIDTH
+        if middle + half > 10 * (plot.right + _RIGHT):
+            anchor, x = "end", 10 * (plot.right + _RIGHT)
         elif middle - half < 0:
             anchor, x = "start", 0
         _add(svg, "text", {"x": _tenths(x), "y": str(_HEIGHT - 6), "text-anchor": anchor}, point.label)

@@ -40,9 +40,10 @@ async def show(site: Site, request: Request) -> Response:
     return await site.show(request, "charts.html", view=Charts(span.name, charts), spans=list(SPANS.values()))
 
 
-def draw_payments(timeline: Timeline) -> Chart:
+def draw_payments(timeline: Timeline, *, is_wide: bool = False) -> Chart:
     points = [_point(timeline.span, bar, bar.payment_count) for bar in timeline.bars]
-    return draw_bars(f"Payments, {timeline.span.title}", points, measure_count("Payments"), timeline.span.unit)
+    title, unit = f"Payments, {timeline.span.title}", timeline.span.unit
+    return draw_bars(title, points, measure_count("Payments"), unit, is_wide=is_wide)
 
 
 def draw_volume(timeline: Timeline, token: Token) -> Chart:

@@ -56,7 +56,7 @@ async def show(site: Site, request: Request) -> Response:
         due_at=due_at,
         boxes=draw_boxes(facts, epochs, now, due_at),
         fill=_draw_open_epoch(facts, now, due_at),
-        activity=draw_payments(facts.timeline),
+        activity=draw_payments(facts.timeline, is_wide=True),
     )
     return await site.show(request, "home.html", home=home)
 
