@@ -198,12 +198,12 @@ async def test_the_report_is_shown_as_it_is(stage: Stage) -> None:
         "Index 3 journal entries behind",
         "Sealer 1 journal entry behind",
         "version 1.2.3",
-        "in flight since 5 s ago epoch 3, attempt 1",
+        "in flight entered 5 s ago epoch 3, attempt 1",
         "sealed up to 3, mined up to 2, final up to 1",
         f"Account {ACCOUNT}",
         "1.000000000000000001 ETH as of L1 block 1,240 pays for 50,000,000 gas at twice the base fee",
         "500 gwei; the base fee is 10 gwei",
-        "l1 unreachable since 2 min ago eth_getBlockByNumber: 127.0.0.1:1: no answer",
+        "l1 unreachable entered 2 min ago eth_getBlockByNumber: 127.0.0.1:1: no answer",
         "Credited 17 deposits",
     ):
         assert words in page.text, words

@@ -54,7 +54,7 @@ async def test_before_the_first_reading_it_says_so(stage: Stage) -> None:
     assert ("a", {"href": "/reserves", "aria-current": "page"}) in page.elements
     stage.reserves = Reserves(None, Fault("127.0.0.1:1: no answer", stage.now - 90_000, 3))
     page = await ask_page(stage)
-    assert "Ethereum could not be read yet, since 1 min ago. 127.0.0.1:1: no answer." in page.text
+    assert "The last 3 readings of Ethereum failed, the first 1 min ago: 127.0.0.1:1: no answer." in page.text
 
 
 async def test_the_numbers_are_those_that_were_read(stage: Stage) -> None:
@@ -66,7 +66,7 @@ async def test_the_numbers_are_those_that_were_read(stage: Stage) -> None:
         ["Deposits not credited yet (2)", "2.000001"],
         ["Owed", "10.000001"],
         ["Held, as the contract counts", "10.000001"],
-        ["Held in truth: its balance in the token", "10.000001"],
+        ["There, as the token counts", "10.000001"],
     ]
     for words in (
         "Assets covered 1 of 1",
@@ -112,7 +112,7 @@ async def test_a_token_that_says_nothing_is_not_called_covered(stage: Stage) -> 
     stage.reserves = Reserves(read(stage, made))
     stage.info.assets[made.asset] = AssetInfo(None, None)
     page = await ask_page(stage)
-    assert ["Held in truth: its balance in the token", "not known"] in page.get_rows("asset-1")
+    assert ["There, as the token counts", "not known"] in page.get_rows("asset-1")
     assert "There is what is counted not known" in page.text and "Assets covered 0 of 1" in page.text
     assert "amounts are in base units" in page.text
     assert ["Held, as the contract counts", "10,000,001"] in page.get_rows("asset-1")
@@ -122,7 +122,8 @@ async def test_after_a_fault_the_last_reading_is_shown_with_its_age(stage: Stage
     words = "<img src=x onerror=alert(1)> {{ 7*7 }}"
     stage.reserves = Reserves(read(stage, line(stage)), Fault(words, stage.now - 3_600_000, 120))
     answer = await ask(stage.explorer, "/reserves")
-    assert "Ethereum could not be read again since 1 h ago; what follows is from before." in answer.page.text
+    assert "The last 120 readings of Ethereum failed, the first 1 h ago: <img" in answer.page.text
+    assert "What follows was read before." in answer.page.text
     assert answer.page.get_rows("asset-1")[3] == ["Owed", "10.000001"]
     assert words not in answer.text and "&lt;img src=x" in answer.text
 
