@@ -1,5 +1,6 @@
 """Templates to pages. Every value is escaped, and a name that a template expects and does not get is an error."""
 
+from functools import cache
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -10,6 +11,12 @@ from explorer import formatting
 from explorer.static_files import load_static_files
 
 _NAMES_OF_KINDS: Final = {"transfer": "Transfer", "tip": "Tip", "withdraw": "Withdrawal"}
+
+
+@cache
+def load_pages() -> "Pages":
+    """Templates take most of a second to compile: once a process is enough."""
+    return Pages()
 
 
 class Pages:

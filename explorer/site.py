@@ -12,7 +12,7 @@ from chain.primitives import ETHER, Address
 from explorer.formatting import Token, describe_token
 from explorer.headers import LIVE, SETTLED
 from explorer.ledger import read_ledger
-from explorer.rendering import Pages
+from explorer.rendering import load_pages
 from explorer.sources import Sources
 from node.ledger_info import ETHER_INFO, AssetInfo
 
@@ -62,7 +62,7 @@ class L1Links:
 class Site:
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
-        self.pages = Pages()
+        self.pages = load_pages()
         self.ledger = read_ledger(sources.info.describe())
         self.l1_links = L1Links(sources.config.l1_explorer_url or _L1_EXPLORERS.get(self.ledger.l1_chain_id))
 

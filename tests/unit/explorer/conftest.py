@@ -1,18 +1,35 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from chain.commitment import hash_commitment
 from chain.params import Parameters
+from chain.primitives import Hash
 from explorer.app import Explorer
-from explorer.home import EPOCHS_SHOWN
-from node.entries import encode_genesis
+from explorer.pages.home import EPOCHS_SHOWN
+from explorer.sources import Readers, Sources
+from node.archive import Archive
+from node.config import ExplorerConfig
+from node.entries import BlockEntry, decode_entry, encode_genesis
+from node.epochs import EpochKeeper
+from node.ethereum.change import Change
+from node.ethereum.committer import Committer
+from node.ethereum.reserves import Reserves
 from node.ethereum.submission import Attempt, EpochState, EpochStatus, Fees, Inclusion
+from node.follower import Progress
 from node.index import IndexReader, IndexWriter
+from node.journal import LevelDBJournal
 from node.ledger_info import AssetInfo, LedgerInfo, Position
+from node.operations import OperationsReport
+from node.proofs import ProofReader
+from node.sequencer import Sequencer
 from tests.unit.node.index.history import RandomLedger, apply
+
+NO_PROOFS = cast(ProofReader, None)
+"""The sealer's file, which nobody here asks."""
 
 OPERATOR = bytes(range(20))
 LISTED = 18
@@ -20,30 +37,71 @@ LISTED = 18
 
 
 class World:
-    """An explorer over an index, and everything it is told that is not in the index. To be changed at will."""
+    """An explorer over an index and a journal, and everything it is told that is in neither. To be changed at will."""
 
-    def __init__(self, path: Path, parameters: Parameters, clock_ms: int) -> None:
-        self.index = IndexReader(path)
+    def __init__(self, directory: Path, parameters: Parameters, clock_ms: int) -> None:
+        """`directory`: as `build_ledger` leaves it."""
+        self.index = IndexReader(directory / "index.sqlite")
+        self.journal = LevelDBJournal(directory / "journal")
         self.statuses: dict[int, EpochStatus] = {}
-        self.position = Position(epoch=1, head_block=0, sealed_epoch=0, mined_epoch=0, final_epoch=0)
         self.info = LedgerInfo(parameters, OPERATOR, lambda: self.position)
         self.due_at = 0
         self.now = clock_ms
         self.is_ready = True
         self.health: dict[str, Any] = {"status": "ready", "checks": {"watcher": _check("synced")}}
-        self.explorer = Explorer(
+        self.durable, self.indexed = Progress(self.journal.height), Progress(self.journal.height)
+        self.change = Change()
+        self.reserves = Reserves()
+        self.archive = Archive(
+            parameters,
+            self.journal,
+            self.durable,
+            self.index,
+            self.indexed,
+            NO_PROOFS,
+            cast(Sequencer, SimpleNamespace(durable_block=self.index.get_counters().block, find_recent=_forget)),
+            cast(Committer, SimpleNamespace(get_epoch=self.statuses.get, final_epoch=0)),
+            cast(EpochKeeper, SimpleNamespace(sealed_epoch=self.index.get_sealed_epoch())),
+        )
+        self.sources = Sources(
             index=self.index,
+            archive=self.archive,
+            info=self.info,
+            config=ExplorerConfig(),
+            durable=self.durable,
+            indexed=self.indexed,
+            commitments_change=self.change,
             get_epoch=self.statuses.get,
             get_due_at=lambda: self.due_at,
-            info=self.info,
+            get_reserves=lambda: self.reserves,
+            report_operations=_report_nothing,
+            operator_token=None,
             report_health=lambda: (self.is_ready, self.health),
             render_metrics=lambda: b"tallystick_blocks 7\n",
             clock_ms=lambda: self.now,
+            readers=Readers(),
+        )
+        self.explorer = Explorer(self.sources)
+
+    @property
+    def position(self) -> Position:
+        """As the committer's word has it."""
+        counters = self.index.get_counters()
+        mined = [status.epoch for status in self.statuses.values() if status.inclusion is not None]
+        final = [status.epoch for status in self.statuses.values() if status.state == EpochState.FINAL]
+        return Position(
+            epoch=counters.epoch,
+            head_block=counters.block,
+            sealed_epoch=counters.sealed_epoch,
+            mined_epoch=max(mined, default=0),
+            final_epoch=max(final, default=0),
         )
 
     def close(self) -> None:
         self.explorer.close()
+        self.archive.close()
         self.index.close()
+        self.journal.close()
 
     def fail(self, status: str, *names: str, detail: str = "") -> None:
         self.health = {
@@ -90,6 +148,14 @@ class World:
         return self.statuses[epoch]
 
 
+def _forget(payment_id: Hash) -> None:
+    """What the sequencer remembers of payments that the index has."""
+
+
+async def _report_nothing() -> OperationsReport:
+    raise AssertionError("nobody has the token")
+
+
 def _check(state: str, detail: str = "") -> dict[str, Any]:
     return {"state": state, "ok": state != "out_of_reach", "detail": detail}
 
@@ -110,18 +176,17 @@ def history() -> RandomLedger:
 
 
 @pytest.fixture(scope="session")
-def index_path(history: RandomLedger, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("explorer") / "index.sqlite"
-    writer = IndexWriter(path, history.parameters.genesis_hash)
-    apply(writer, history.entries)
-    writer.close()
-    return path
+def ledger_directory(history: RandomLedger, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of `history`."""
+    directory = tmp_path_factory.mktemp("explorer")
+    build_ledger(directory, history.parameters, history.entries)
+    return directory
 
 
 @pytest.fixture
-def world(history: RandomLedger, index_path: Path) -> Iterator[World]:
+def world(history: RandomLedger, ledger_directory: Path) -> Iterator[World]:
     """Over `history`."""
-    world = World(index_path, history.parameters, history.timestamp + 5_000)
+    world = World(ledger_directory, history.parameters, history.timestamp + 5_000)
     for number, asset in enumerate(history.assets):
         world.info.take_asset(asset, AssetInfo(f"TOK{number}", LISTED))
     yield world
@@ -135,13 +200,27 @@ def make_world(tmp_path: Path) -> Iterator[Callable[[RandomLedger | None], World
 
     def make(ledger: RandomLedger | None) -> World:
         parameters = RandomLedger(1).parameters if ledger is None else ledger.parameters
-        path = tmp_path / f"{len(worlds)}.sqlite"
-        writer = IndexWriter(path, parameters.genesis_hash)
-        apply(writer, [encode_genesis(parameters)] if ledger is None else ledger.entries)
-        writer.close()
-        worlds.append(World(path, parameters, parameters.first_cut_at + 10_000))
+        directory = tmp_path / str(len(worlds))
+        build_ledger(directory, parameters, [encode_genesis(parameters)] if ledger is None else ledger.entries)
+        worlds.append(World(directory, parameters, parameters.first_cut_at + 10_000))
         return worlds[-1]
 
     yield make
     for world in worlds:
         world.close()
+
+
+def build_ledger(directory: Path, parameters: Parameters, entries: list[bytes]) -> None:
+    """A journal with signed blocks, and its index, as a node leaves them."""
+    directory.mkdir(exist_ok=True)
+    journal = LevelDBJournal(directory / "journal")
+    for height, data in enumerate(entries):
+        entry = decode_entry(data)
+        number = entry.block.header.number if isinstance(entry, BlockEntry) else None
+        journal.append(height, data, number)
+        if number is not None:
+            journal.put_signature(number, number.to_bytes(65, "big"))
+    journal.close()
+    writer = IndexWriter(directory / "index.sqlite", parameters.genesis_hash)
+    apply(writer, entries)
+    writer.close()

@@ -4,11 +4,13 @@ import asyncio
 import json
 import threading
 
+import msgspec
 import pytest
 from starlette.types import Receive, Scope, Send
 
 from explorer.app import Explorer
 from explorer.headers import IMMUTABLE, LIVE, SECURITY_HEADERS, with_security_headers
+from explorer.sources import Readers
 from node.index import IndexReader
 from tests.unit.explorer.conftest import World
 from tests.unit.explorer.reading import ask, ask_failing
@@ -128,8 +130,8 @@ async def test_a_page_that_cannot_be_made_is_an_error_for_the_reader_and_for_the
     def break_down() -> int:
         raise RuntimeError("the clock <stopped>")
 
-    world.explorer._clock_ms = break_down
-    answer, error = await ask_failing(world.explorer, "/")
+    broken = Explorer(msgspec.structs.replace(world.sources, clock_ms=break_down))
+    answer, error = await ask_failing(broken, "/")
     assert answer.status == 500
     assert answer.headers["cache-control"] == LIVE
     assert "content-security-policy" in answer.headers
@@ -150,9 +152,7 @@ class _SlowIndex(IndexReader):
 async def test_more_readers_than_can_wait_are_sent_away(world: World) -> None:
     slow = _SlowIndex(world.index._path)
     slow.gate = threading.Event()
-    explorer = Explorer(
-        slow, lambda epoch: None, lambda: 0, world.info, lambda: (True, world.health), lambda: b"", lambda: world.now
-    )
+    explorer = Explorer(msgspec.structs.replace(world.sources, index=slow, readers=Readers()))
     waiting = [asyncio.create_task(ask(explorer, "/")) for _ in range(64)]
     try:
         for _ in range(1000):  # turns of the loop, until all of them wait

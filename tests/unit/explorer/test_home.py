@@ -12,9 +12,9 @@ from chain.payment import SignedPayment
 from chain.primitives import ETHER
 from chain.wire import encode_address, encode_bytes
 from explorer.formatting import MAX_SYMBOL_LENGTH, describe_token, format_amount
-from explorer.home import BLOCKS_SHOWN, EPOCHS_SHOWN, PAYMENTS_SHOWN
+from explorer.pages.home import BLOCKS_SHOWN, EPOCHS_SHOWN, PAYMENTS_SHOWN
 from node.ethereum.submission import EpochState
-from node.ledger_info import AssetInfo, Position
+from node.ledger_info import AssetInfo
 from tests.unit.explorer.conftest import LISTED, World
 from tests.unit.explorer.reading import Page, ask
 from tests.unit.node.index.history import PlacedRecord, RandomLedger
@@ -72,13 +72,13 @@ async def test_each_payment_is_as_far_as_its_own_epoch(world: World, history: Ra
         world.send(history, epoch, EpochState.FINAL)
         said[epoch] = "final"
     page = await read(world)
-    assert [row[6] for row in page.get_rows("payments")] == [said[placed.epoch] for placed in shown]
+    assert [row[7] for row in page.get_rows("payments")] == [said[placed.epoch] for placed in shown]
     assert "success" not in page.text.lower()
 
 
 async def test_without_word_from_ethereum_nothing_is_committed(world: World) -> None:
     page = await read(world)
-    assert {row[6] for row in page.get_rows("payments")} == {"accepted"}
+    assert {row[7] for row in page.get_rows("payments")} == {"accepted"}
     assert {row[1] for row in page.get_rows("commitments")} == {"sealed"}
     assert "nothing is final yet" in page.text
 
@@ -155,14 +155,16 @@ def get_deposit(placed: PlacedRecord) -> Deposit:
 
 
 async def test_the_summary_says_how_far_the_ledger_is(world: World, history: RandomLedger) -> None:
-    world.position = Position(history.epoch, len(history.headers), history.epoch - 1, 1234, 1233)
+    mined, final = history.epoch - 1, history.epoch - 2
+    world.send(history, mined, EpochState.MINED)
+    world.send(history, final, EpochState.FINAL)
     world.due_at = world.now + 61_000
     records = [placed for placed in history.records if placed.epoch == history.epoch]
     text = (await read(world)).text
     assert f"Head block {len(history.headers)} 5 s ago" in text
     noun = "record" if len(records) == 1 else "records"
     assert f"Open epoch {history.epoch} {len(records)} {noun}, due in 1 min" in text
-    assert "On Ethereum Epoch 1,234 final up to 1,233" in text
+    assert f"On Ethereum Epoch {mined} final up to {final}" in text
     assert f"Payments {len(history.payments)} " in text
     assert f"Ledger chain id {history.parameters.domain.chain_id}" in text
     assert encode_address(history.parameters.settlement) in text
@@ -186,7 +188,8 @@ async def test_a_ledger_that_has_only_begun_says_so(make_world: MakeWorld) -> No
         "No assets are listed yet.",
     ):
         assert sentence in page.text
-    assert not [rows for rows in page.tables.values() if rows], "an empty ledger has nothing to put into tables"
+    for section in ("payments", "commitments", "blocks", "totals"):
+        assert not page.get_rows(section), "an empty ledger has nothing to put into tables"
 
 
 async def test_a_token_that_has_not_said_its_decimals_is_shown_in_base_units(
