@@ -24,8 +24,8 @@ import msgspec
 
 from chain import wire
 from chain.errors import MalformedRequest
-from explorer.status import Commitments, PaymentStatus
 from node.index import Direction, PaymentFilter
+from node.payment_status import Commitments, PaymentStatus
 
 NAMES: Final = ("account", "direction", "counterparty", "asset", "kind", "reference", "status", "from", "to")
 
@@ -59,7 +59,7 @@ def read_filter(parameters: Mapping[str, str], commitments: Commitments, **fixed
         return decode(texts[name], name) if name in texts else None
 
     status = take("status", _decode_status)
-    first_epoch, last_epoch = _span_epochs(status, commitments)
+    first_epoch, last_epoch = (None, None) if status is None else commitments.find_epochs(status)
     wanted = PaymentFilter(
         account=take("account", wire.decode_address),
         direction=take("direction", _decode_direction),
@@ -116,14 +116,3 @@ def _decode_status(text: str, name: str) -> PaymentStatus:
         return PaymentStatus(text)
     except ValueError:
         raise MalformedRequest(f"{name}: accepted, committed or final") from None
-
-
-def _span_epochs(status: PaymentStatus | None, commitments: Commitments) -> tuple[int | None, int | None]:
-    """The first and the last epoch whose payments have a status."""
-    if status is PaymentStatus.ACCEPTED:
-        return commitments.mined_epoch + 1, None
-    if status is PaymentStatus.COMMITTED:
-        return commitments.final_epoch + 1, commitments.mined_epoch
-    if status is PaymentStatus.FINAL:
-        return None, commitments.final_epoch
-    return None, None

@@ -8,7 +8,6 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 
 from chain.primitives import Address, Hash
-from explorer.status import Commitments
 from node.config import ExplorerConfig
 from node.ethereum.change import Change
 from node.ethereum.reserves import Reserves
@@ -17,6 +16,7 @@ from node.follower import Progress
 from node.index import IndexReader
 from node.ledger_info import LedgerInfo
 from node.operations import OperationsReport
+from node.payment_status import Commitments
 from node.refusals import Overloaded
 
 _THREADS: Final = 2

@@ -6,12 +6,7 @@ import msgspec
 
 from node.ethereum.submission import Attempt, EpochState, EpochStatus, Inclusion
 from node.index import IndexedEpoch, IndexedRecord
-
-
-class PaymentStatus(StrEnum):
-    ACCEPTED = "accepted"
-    COMMITTED = "committed"
-    FINAL = "final"
+from node.payment_status import PaymentStatus
 
 
 class EpochStage(StrEnum):
@@ -21,13 +16,6 @@ class EpochStage(StrEnum):
     SENT = "sent"
     MINED = "mined"
     FINAL = "final"
-
-
-class Commitments(msgspec.Struct, frozen=True):
-    """How far Ethereum is: the last epoch that is mined, and the last that is final; 0 for none."""
-
-    mined_epoch: int
-    final_epoch: int
 
 
 class Mark(StrEnum):
@@ -84,13 +72,6 @@ def compute_payment_status(status: EpochStatus | None) -> PaymentStatus:
     if status is None or status.inclusion is None:
         return PaymentStatus.ACCEPTED
     return PaymentStatus.FINAL if status.state == EpochState.FINAL else PaymentStatus.COMMITTED
-
-
-def compute_status_in(epoch: int, commitments: Commitments) -> PaymentStatus:
-    """Of any payment in an epoch: commitments are mined, and become final, one after the other."""
-    if epoch <= commitments.final_epoch:
-        return PaymentStatus.FINAL
-    return PaymentStatus.COMMITTED if epoch <= commitments.mined_epoch else PaymentStatus.ACCEPTED
 
 
 def compute_epoch_stage(epoch: IndexedEpoch, status: EpochStatus | None) -> EpochStage:

@@ -30,6 +30,7 @@ from node.ethereum.submission import Attempt, EpochState, EpochStatus
 from node.follower import Progress
 from node.index import IndexReader, Page, PaymentFilter, Seal, StatementEntry
 from node.journal import Journal
+from node.payment_status import Commitments, PaymentStatus
 from node.proofs import ProofReader
 from node.refusals import Overloaded
 from node.sequencer import Placed, PublishedBlock, Sequencer
@@ -47,10 +48,6 @@ _INDEX_PATIENCE_SECONDS: Final = 5.0
 """How long a look-up waits for the index to show what was durable when it was asked."""
 
 _STATEMENT_PAGE: Final = 500
-
-ACCEPTED: Final = "accepted"
-COMMITTED: Final = "committed"
-FINAL: Final = "final"
 
 _Answer = TypeVar("_Answer")
 
@@ -240,6 +237,10 @@ class Archive:
         return receipt
 
     # --- epochs
+
+    @property
+    def commitments(self) -> Commitments:
+        return Commitments(self._committer.mined_epoch, self._committer.final_epoch)
 
     @property
     def sealed_epoch(self) -> int:
@@ -449,7 +450,7 @@ def encode_fresh_receipt(placed: Placed, verified: Verified, view: BlockView, do
     return msgspec.json.encode(
         wire.encode_receipt(
             signed.id,
-            ACCEPTED,
+            PaymentStatus.ACCEPTED,
             domain_json,
             msgspec.Raw(verified.json),
             signed.signature,
@@ -471,8 +472,8 @@ def _read_all(read: Callable[[int], list[_Answer]]) -> list[_Answer]:
 
 def _describe_payment_status(status: EpochStatus | None) -> str:
     if status is None or status.inclusion is None:
-        return ACCEPTED
-    return FINAL if status.state == EpochState.FINAL else COMMITTED
+        return PaymentStatus.ACCEPTED
+    return PaymentStatus.FINAL if status.state == EpochState.FINAL else PaymentStatus.COMMITTED
 
 
 def _describe_commitment(commitment: Commitment, signature: Signature, status: EpochStatus | None) -> dict[str, Any]:

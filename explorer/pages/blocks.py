@@ -14,8 +14,8 @@ from explorer.listing import DEFAULT_LIMIT
 from explorer.pages.payments import Links
 from explorer.sentences import Part, tell
 from explorer.site import Site
-from explorer.status import PaymentStatus, compute_status_in
 from node.index import IndexedBlock, IndexedEpoch, IndexedRecord
+from node.payment_status import PaymentStatus
 
 RECORDS_SHOWN: Final = 50
 
@@ -144,5 +144,5 @@ def _read_block(site: Site, block: IndexedBlock, start: int) -> BlockView:
             previous=f"{path}?from={before}" if before else path if start else "",
             next=f"{path}?from={end}" if end < block.record_count else "",
         ),
-        status=compute_status_in(block.epoch, site.sources.commitments),
+        status=site.sources.commitments.compute_status(block.epoch),
     )

@@ -14,8 +14,8 @@ from explorer.filters import Filter, encode_query, read_filter
 from explorer.listing import Cursor, Slice, read_cursor, read_slice
 from explorer.sentences import list_changes
 from explorer.site import Site
-from explorer.status import Commitments, PaymentStatus, compute_status_in
 from node.index import IndexedPayment, PaymentFilter, encode_cursor
+from node.payment_status import Commitments, PaymentStatus
 
 
 class PaymentLine(msgspec.Struct, frozen=True):
@@ -99,7 +99,7 @@ def list_payment_lines(
     return [
         PaymentLine(
             payment,
-            compute_status_in(payment.epoch, commitments),
+            commitments.compute_status(payment.epoch),
             None if account is None else _find_change(payment, account),
         )
         for payment in payments

@@ -11,8 +11,9 @@ from chain.primitives import Hash
 from explorer.qr import draw_qr
 from explorer.sentences import Part, PartyChange, list_changes, tell
 from explorer.site import Site, get_origin
-from explorer.status import Line, PaymentStatus
+from explorer.status import Line
 from node.index import IndexedDeposit, IndexedEpoch, IndexedRecord
+from node.payment_status import PaymentStatus
 
 
 class RecordView(msgspec.Struct, frozen=True):

@@ -15,8 +15,8 @@ from explorer.pages.accounts import read_account
 from explorer.pages.blocks import decode_number
 from explorer.pages.payments import Links
 from explorer.site import Site
-from explorer.status import PaymentStatus, compute_status_in
 from node.index import IndexedRecord, Page, Period, StatementEntry, StatementTotals, TimeSpan
+from node.payment_status import PaymentStatus
 
 ENTRIES_SHOWN: Final = 50
 
@@ -101,7 +101,7 @@ async def _read(site: Site, account: Address, query: StatementQuery, request: Re
         for entry in page.items:
             record = index.get_record_at(entry.block, entry.record)
             assert record is not None
-            lines.append(StatementLine(entry, record, compute_status_in(record.epoch, commitments)))
+            lines.append(StatementLine(entry, record, commitments.compute_status(record.epoch)))
         shown = {**query.texts, **({"limit": str(limit)} if request.query_params.get("limit") else {})}
         exported = encode_query({"account": wire.encode_address(account), **query.texts})
         return StatementView(

@@ -15,12 +15,13 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from chain.payment import SignedPayment
-from node.archive import ACCEPTED, Archive, BlockView
+from node.archive import Archive, BlockView
 from node.ethereum.change import Change
 from node.ethereum.committer import Committer
 from node.ethereum.submission import EpochState, EpochStatus
 from node.follower import Progress
 from node.metrics import SUBSCRIPTIONS
+from node.payment_status import PaymentStatus
 from node.sequencer import Sequencer
 
 MAX_SUBSCRIPTIONS_IN_ALL: Final = 1024
@@ -78,7 +79,7 @@ class BlockTexts:
         """As lists show it. Whatever has become of it since, it is shown as it became durable: accepted."""
         text = self._payments.get(index)
         if text is None:
-            item = self._archive.describe_item(self.view, index, signed, ACCEPTED)
+            item = self._archive.describe_item(self.view, index, signed, PaymentStatus.ACCEPTED)
             text = self._payments[index] = msgspec.json.encode(item).decode()
         return text
 

@@ -12,8 +12,8 @@ from explorer.filters import (
     encode_query,
     read_filter,
 )
-from explorer.status import Commitments, PaymentStatus, compute_status_in
 from node.index import Direction, PaymentFilter
+from node.payment_status import Commitments, PaymentStatus
 
 ALICE, BOB, TOKEN, ORDER = b"\xa1" * 20, b"\xb0" * 20, b"\x70" * 20, b"\x0d" * 32
 
@@ -178,4 +178,4 @@ def test_a_status_is_a_span_of_epochs(commitments: Commitments) -> None:
             is_within = (wanted.first_epoch is None or epoch >= wanted.first_epoch) and (
                 wanted.last_epoch is None or epoch <= wanted.last_epoch
             )
-            assert is_within == (compute_status_in(epoch, commitments) is status)
+            assert is_within == (commitments.compute_status(epoch) is status)
