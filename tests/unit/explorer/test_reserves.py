@@ -98,6 +98,15 @@ async def test_what_is_missing_is_said_first_and_what_was_sent_is_no_help(stage:
     assert ["Sent to the contract without a deposit", "88.999999"] in rows
 
 
+async def test_the_verdict_is_a_word_and_no_shortened_value(stage: Stage) -> None:
+    """`short` is also the class of what is shortened, which gets a button to copy it."""
+    stage.reserves = Reserves(read(stage, line(stage, balance=0)))
+    page = await ask_page(stage)
+    assert [attributes["class"] for _, attributes in page.elements if "chip" in (attributes.get("class") or "")] == [
+        "chip bad"
+    ]
+
+
 async def test_books_that_do_not_agree_are_no_cover(stage: Stage) -> None:
     stage.reserves = Reserves(read(stage, line(stage, queued_as_credited=9 * UNIT + 1)))
     page = await ask_page(stage)
