@@ -20,7 +20,7 @@ _WIDE_WIDTH: Final = 2 * _WIDTH
 _HEIGHT: Final = 170
 _TOP: Final = 8
 _BOTTOM: Final = 22
-"""What the labels below the axis need."""
+"""What the labels below the axis need; twice that where they grow."""
 _RIGHT: Final = 6
 _LETTER: Final = 6
 """About the width of a letter of the labels, in units of the drawing; their size is in the stylesheet."""
@@ -146,7 +146,7 @@ def draw_bars(title: str, points: Sequence[Point], measure: Measure, along: str,
             _add(group, "rect", {"x": _tenths(left + gap), "y": _tenths(10 * plot.bottom - height),
                                  "width": _tenths(width - 2 * gap), "height": _tenths(height)})  # fmt: skip
     _label_x(svg, plot, points)
-    return Chart(title, _finish(svg, points), (along, measure.name), _list_rows(points, measure), ("All", total))
+    return Chart(title, _finish(svg, plot, points), (along, measure.name), _list_rows(points, measure), ("All", total))
 
 
 def draw_dots(title: str, points: Sequence[Point], measure: Measure, along: str, *, is_log: bool = False) -> Chart:
@@ -169,7 +169,7 @@ def draw_dots(title: str, points: Sequence[Point], measure: Measure, along: str,
             dot = _add(svg, "circle", {"class": "dot", "cx": _tenths(x), "cy": _tenths(y), "r": "3"})
             _add(dot, "title", {}, f"{point.name}: {_show(point, measure)}")
     _label_x(svg, plot, points)
-    return Chart(title, _finish(svg, values), (along, measure.name), _list_rows(points, measure))
+    return Chart(title, _finish(svg, plot, values), (along, measure.name), _list_rows(points, measure))
 
 
 # --- the open epoch, and those before it
@@ -259,10 +259,7 @@ class _Plot(msgspec.Struct, frozen=True):
     right: int
     letter: int
     """About the width of a letter of the labels."""
-
-    @property
-    def bottom(self) -> int:
-        return _HEIGHT - _BOTTOM
+    bottom: int
 
     @property
     def height(self) -> int:
@@ -286,7 +283,7 @@ def _begin(
     svg.set("aria-label", make_visible(f"{title}. {summary or 'Nothing to show yet'}."))
     labels = [measure.tick(tick) for tick in scale.ticks]
     left = min(width // 2, max([len(label) for label in labels]) * letter + 10)
-    plot = _Plot(left=left, right=width - _RIGHT, letter=letter)
+    plot = _Plot(left, width - _RIGHT, letter, bottom=_HEIGHT - _BOTTOM * (letter // _LETTER))
     for tick, label in zip(scale.ticks, labels, strict=True):
         y = 10 * plot.bottom - scale.compute_height(tick, 10 * plot.height)
         kind = "base" if tick == scale.bottom else "grid"
@@ -309,7 +306,7 @@ def _label_x(svg: ElementTree.Element, plot: _Plot, points: Sequence[Point]) -> 
             anchor, x = "end", 10 * (plot.right + _RIGHT)
         elif middle - half < 0:
             anchor, x = "start", 0
-        _add(svg, "text", {"x": _tenths(x), "y": str(_HEIGHT - 6), "text-anchor": anchor}, point.label)
+        _add(svg, "text", {"x": _tenths(x), "y": str(_HEIGHT - 8), "text-anchor": anchor}, point.label)
 
 
 def _get_bar_height(value: int, scale: _Scale, plot: _Plot) -> int:
@@ -334,9 +331,9 @@ def _join_neighbours(points: Sequence[Point], scale: _Scale, plot: _Plot) -> lis
     return [line for line in lines if len(line) > 1]
 
 
-def _finish(svg: ElementTree.Element, shown: Sequence[object]) -> Markup:
+def _finish(svg: ElementTree.Element, plot: _Plot, shown: Sequence[object]) -> Markup:
     if not shown:
-        middle = {"x": str(_WIDTH // 2), "y": str(_HEIGHT // 2), "text-anchor": "middle"}
+        middle = {"x": str((plot.left + plot.right) // 2), "y": str(_HEIGHT // 2), "text-anchor": "middle"}
         _add(svg, "text", middle, "Nothing to show yet")
     return _write(svg)
 
