@@ -27,8 +27,9 @@ from explorer.pages import (
     reserves,
     search,
     statements,
+    verify,
 )
-from explorer.site import Site
+from explorer.site import Site, note_head
 from explorer.sources import Sources
 from explorer.static_files import PREFIX
 from node.refusals import Overloaded
@@ -54,6 +55,7 @@ _PAGES: Final[dict[str, _Show]] = {
     "/reserves": reserves.show,
     "/operator": operator.show,
     "/search": search.show,
+    "/verify": verify.show,
     "/developers": developers.show,
 }
 
@@ -111,6 +113,7 @@ class Explorer:
 
     def _bind(self, show: _Show) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
+            note_head(request, self._sources)
             return await show(self._site, request)
 
         return answer

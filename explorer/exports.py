@@ -40,7 +40,6 @@ from explorer.filters import read_filter
 from explorer.formatting import Token, format_amount, format_machine_time
 from explorer.pages.statements import StatementQuery, read_query
 from explorer.site import Site, Tokens
-from explorer.status import Commitments, compute_status_in
 from node.index import (
     IndexedDeposit,
     IndexedPayment,
@@ -50,6 +49,7 @@ from node.index import (
     encode_cursor,
     move_cursor,
 )
+from node.payment_status import Commitments
 from node.refusals import Overloaded
 
 MAX_EXPORTS: Final = 4
@@ -201,7 +201,7 @@ def list_rows(
             continue
         yield (
             format_machine_time(payment.timestamp),
-            compute_status_in(payment.epoch, commitments),
+            commitments.compute_status(payment.epoch),
             payment.kind,
             direction,
             wire.encode_address(payment.payer),
@@ -289,7 +289,7 @@ def _build_entry_row(site: Site, entry: StatementEntry, commitments: Commitments
     amounts = (entry.amount if entry.is_credit else None, None if entry.is_credit else entry.amount, entry.balance)
     return (
         format_machine_time(record.timestamp),
-        compute_status_in(record.epoch, commitments),
+        commitments.compute_status(record.epoch),
         kind,
         " ".join([wire.encode_address(other) for other in others]),
         *[None if amount is None else _format_decimal(amount, token) for amount in amounts],

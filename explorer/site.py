@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from fastapi import Request, Response
@@ -14,6 +15,7 @@ from explorer.headers import LIVE, SETTLED
 from explorer.ledger import read_ledger
 from explorer.rendering import load_pages
 from explorer.sources import Sources
+from explorer.verify_page import VerifyPage, make_verify_page
 from node.ledger_info import ETHER_INFO, AssetInfo
 
 _UNKNOWN: Final = AssetInfo(symbol=None, decimals=None)
@@ -66,6 +68,11 @@ class Site:
         self.ledger = read_ledger(sources.info.describe())
         self.l1_links = L1Links(sources.config.l1_explorer_url or _L1_EXPLORERS.get(self.ledger.l1_chain_id))
 
+    @cached_property
+    def verify_page(self) -> VerifyPage:
+        """The same for every reader, for as long as the node runs."""
+        return make_verify_page(self.pages, self.ledger, self.sources.config.public_l1_url or "")
+
     @property
     def tokens(self) -> Tokens:
         return Tokens(dict(self.sources.info.assets))
@@ -96,6 +103,7 @@ class Site:
             "l1": self.l1_links,
             "public_l1_url": self.sources.config.public_l1_url or "",
             "path": request.url.path,
+            "head": request.state.head,
         }
         body = await self.sources.work(lambda: self.pages.render(template, **common, **values))
         if not is_settled:
@@ -105,6 +113,12 @@ class Site:
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
         return Response(body, status, headers, media_type="text/html")
+
+
+def note_head(request: Request, sources: Sources) -> None:
+    """Before a page asks anything: at least this far is what it shows, so readers' scripts know what is news to it."""
+    commitments = sources.commitments
+    request.state.head = f"{sources.indexed.value} {commitments.mined_epoch} {commitments.final_epoch}"
 
 
 def get_origin(request: Request) -> str:

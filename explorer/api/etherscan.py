@@ -34,10 +34,10 @@ from explorer.api.http import METHODS, answering, say_as, take_number
 from explorer.download import Gate
 from explorer.formatting import Token
 from explorer.site import Site
-from explorer.status import Commitments
 from node.index import IndexedDeposit, IndexedPayment, IndexedRecord, IndexReader, Page, PaymentFilter
 from node.index.cursors import decode_place, encode_place
 from node.index.schema import pack_place
+from node.payment_status import Commitments
 from node.refusals import Overloaded
 
 PATH: Final = "/api"

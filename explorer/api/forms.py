@@ -12,7 +12,7 @@ from msgspec import Meta
 from chain.wire import encode_address, encode_bytes
 from explorer.formatting import Token
 from explorer.sentences import describe_record, list_changes
-from explorer.status import Commitments, EpochStage, PaymentStatus, compute_epoch_stage, compute_status_in
+from explorer.status import EpochStage, compute_epoch_stage
 from node.ethereum.reserves import AssetReserves, Fault, Reading, Reserves, Verdict
 from node.ethereum.submission import EpochStatus
 from node.index import (
@@ -28,6 +28,7 @@ from node.index import (
     StatementEntry,
     StatementTotals,
 )
+from node.payment_status import Commitments, PaymentStatus
 
 Quantity: TypeAlias = Annotated[str, Meta(pattern="^0x(0|[1-9a-f][0-9a-f]*)$", examples=["0x2a"])]
 Change: TypeAlias = Annotated[str, Meta(pattern="^-?0x(0|[1-9a-f][0-9a-f]*)$", examples=["-0x2a"])]
@@ -550,7 +551,7 @@ def build_payment_answer(
 def build_deposit(deposit: IndexedDeposit, commitments: Commitments, token: Token) -> DepositItem:
     return DepositItem(
         id=encode_bytes(deposit.id),
-        status=compute_status_in(deposit.epoch, commitments),
+        status=commitments.compute_status(deposit.epoch),
         block=hex(deposit.block),
         record=hex(deposit.record),
         timestamp=hex(deposit.timestamp),
@@ -644,7 +645,7 @@ def build_block(block: IndexedBlock, commitments: Commitments) -> BlockItem:
         timestamp=hex(block.timestamp),
         record_count=hex(block.record_count),
         epoch=hex(block.epoch),
-        status=compute_status_in(block.epoch, commitments),
+        status=commitments.compute_status(block.epoch),
     )
 
 
@@ -682,7 +683,7 @@ def build_activity(activity: Activity) -> ActivityItem:
 def _describe_payment(payment: IndexedPayment, commitments: Commitments, token: Token) -> dict[str, Any]:
     return {
         "id": encode_bytes(payment.id),
-        "status": compute_status_in(payment.epoch, commitments),
+        "status": commitments.compute_status(payment.epoch),
         "block": hex(payment.block),
         "index": hex(payment.record),
         "timestamp": hex(payment.timestamp),

@@ -18,14 +18,14 @@ from chain.primitives import MAX_U64
 from explorer import filters
 from explorer.api import forms
 from explorer.api.http import METHODS, answering, read_parameters, say, take_number
-from explorer.api.openapi import Endpoint, address, choice, describe, digest, text, time, whole_number
+from explorer.api.openapi import Endpoint, Parameter, address, choice, describe, digest, text, time, whole_number
 from explorer.filters import read_filter
 from explorer.headers import IMMUTABLE, LIVE, SETTLED
 from explorer.listing import MAX_LIMIT, read_cursor, read_slice
 from explorer.pages.search import find
 from explorer.pages.statements import read_query
 from explorer.site import Site
-from explorer.status import EpochStage, PaymentStatus, compute_status_in
+from explorer.status import EpochStage
 from node import __version__
 from node.ethereum.submission import EpochState, EpochStatus
 from node.index import (
@@ -37,6 +37,7 @@ from node.index import (
     encode_cursor,
     encode_deposit_cursor,
 )
+from node.payment_status import PaymentStatus
 
 PREFIX: Final = "/api/v1"
 
@@ -310,7 +311,7 @@ async def list_records(site: Site, request: Request) -> Response:
         return msgspec.json.encode(answer), all(tokens[record.asset].is_known for record in records)
 
     body, is_known = await site.ask(read)
-    is_final = compute_status_in(block.epoch, commitments) is PaymentStatus.FINAL
+    is_final = commitments.compute_status(block.epoch) is PaymentStatus.FINAL
     return say(body, request, SETTLED if name != "latest" and is_final and is_known else LIVE)
 
 
@@ -415,6 +416,11 @@ def _keep_receipt(receipt: dict[str, Any]) -> str:
 
 # --- the table
 
+
+def _require(parameter: Parameter) -> Parameter:
+    return msgspec.structs.replace(parameter, is_required=True)
+
+
 _BEFORE: Final = text("before", "From `older` of another answer: what is older than its last item.")
 _AFTER: Final = text("after", "From `newer` of another answer: what is newer than its first item.")
 _LIMIT: Final = whole_number("limit", "Items in one answer.", 1, MAX_LIMIT, DEFAULT_LIMIT)
@@ -455,7 +461,11 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         f"{PREFIX}/search", "search", "Ledger", "What a few words name exactly", forms.SearchAnswer, search,
-        query=(text("q", "An address, an id, a hash, a reference, a number.", minLength=1, maxLength=MAX_QUERY),),
+        query=(
+            _require(
+                text("q", "An address, an id, a hash, a reference, a number.", minLength=1, maxLength=MAX_QUERY)
+            ),
+        ),
     ),
     Endpoint(
         f"{PREFIX}/events", "followEvents", "Ledger", "What is new, as it happens", None,
@@ -498,7 +508,7 @@ ENDPOINTS: Final = (
         f"{PREFIX}/accounts/{{address}}/statement", "getStatement", "Accounts",
         "Debits and credits, with the balance after each", forms.StatementAnswer, show_statement, (_ACCOUNT,),
         (
-            msgspec.structs.replace(address("asset", "Zeros for ether."), is_required=True),
+            _require(address("asset", "Zeros for ether.")),
             whole_number("epoch", "Instead of a span of time; without either, of all time.", 0, 2**63 - 1),
             time("from", "The first day or second"),
             time("to", "The last day or second"),
@@ -512,7 +522,7 @@ ENDPOINTS: Final = (
         "The account's leaf at the end of an epoch, and its path to the commitment", forms.AccountProofAnswer,
         prove_account, (_ACCOUNT,),
         (
-            msgspec.structs.replace(address("asset", "Zeros for ether."), is_required=True),
+            _require(address("asset", "Zeros for ether.")),
             text("epoch", "A number, or `latest` for the last that is sealed.", default="latest"),
         ),
         refusals=(400, 404, 503),

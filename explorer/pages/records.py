@@ -40,7 +40,7 @@ async def show_receipt(site: Site, request: Request) -> Response:
     view = await read_record(site, request.path_params["id"])
     if isinstance(view.record, IndexedDeposit):
         raise NotFound("a receipt of a deposit")
-    receipt = await site.sources.archive.get_receipt(view.record.id)
+    receipt = msgspec.json.decode(msgspec.json.encode(await site.sources.archive.get_receipt(view.record.id)))
     address = f"{get_origin(request)}/verify#{wire.encode_bytes(view.record.id)}"
     return await site.show(
         request, "receipt.html", view=view, receipt=receipt, verify_url=address,

@@ -283,7 +283,7 @@ tallystick.verifier = (function () {
     if (recovered !== signer) {
       refuse("invalid_signature", `signed by ${showAddress(recovered)}, not by ${showAddress(signer)}`, values);
     }
-    return { detail: `signed by ${showAddress(signer)}${who}`, ...values };
+    return { detail: `signed by ${who}${showAddress(signer)}`, ...values };
   }
 
   // --- trees. A proof has one sibling a level, from the leaf upwards, and exactly as many as the count demands.
@@ -611,7 +611,7 @@ tallystick.verifier = (function () {
     }
   }
 
-  const NO_L1 = "needs an Ethereum endpoint";
+  const NO_L1 = "cannot be told without an Ethereum endpoint";
   const TITLES = {
     receipt: "The file is a receipt",
     proof: "The file is an account proof",
@@ -628,7 +628,7 @@ tallystick.verifier = (function () {
     "block path": "The block stands in the epoch’s commitment",
     commitment: "Ethereum holds that commitment",
     transaction: "The Ethereum transaction brought it",
-    finality: "How far it has come",
+    finality: "Ethereum says how far it has come",
     status: "The status in the file is not ahead of that",
     withdrawal: "The withdrawal can be claimed by its proof",
     leaf: "The account’s entry does not contradict itself",
@@ -775,7 +775,7 @@ tallystick.verifier = (function () {
     };
     const { ethereum, l1ChainId } = settings;
     if (!settlement) return skip("the contract’s address is not known: name it to have this checked");
-    if (ethereum === null) return skip(NO_L1);
+    if (ethereum === null) return skip("no Ethereum endpoint was named");
     if (ethereum instanceof Unreachable) return skip(ethereum.message);
     try {
       const facts = await readFacts(ethereum, settlement, { ...wanted, l1ChainId });
@@ -791,10 +791,9 @@ tallystick.verifier = (function () {
 
   function describeFacts(facts, settlement) {
     const { number, timestamp } = facts.block;
-    return (
-      `${showAddress(settlement)} on chain ${facts.l1ChainId}, operator ${showAddress(facts.operator)}, ` +
-      `as ${facts.name} says of L1 block ${number} (${showTime(timestamp * 1000n)})`
-    );
+    const when = `L1 block ${number} (${showTime(timestamp * 1000n)})`;
+    const who = `operator ${showAddress(facts.operator)}, contract ${showAddress(settlement)}`;
+    return `chain ${facts.l1ChainId}, as ${facts.name} says of ${when}: ${who}`;
   }
 
   function chooseDomain(settings, settlement, facts, stated) {
@@ -855,9 +854,9 @@ tallystick.verifier = (function () {
   // Without the contract nothing says who the operator is; that somebody signed, and who, can be told all the same.
   function checkOperator(checks, name, digest, signature, facts) {
     runWith(checks, name, digest, () => {
-      if (facts) return checkSigner(digest, signature, facts.operator, ", the contract’s operator");
+      if (facts) return checkSigner(digest, signature, facts.operator, "the contract’s operator ");
       const signer = showAddress(recoverAddress(digest, signature));
-      const detail = `signed by ${signer}; whether that is the contract’s operator ${NO_L1}`;
+      const detail = `whether the contract’s operator signed it ${NO_L1}; somebody did, with the key of ${signer}`;
       return { outcome: "skipped", detail, computed: signer };
     });
   }
@@ -896,7 +895,7 @@ tallystick.verifier = (function () {
   function checkStored(checks, inclusion, digest, facts) {
     const { epoch } = inclusion.message;
     if (!facts) {
-      checks.skip("commitment", TITLES.commitment, NO_L1, { computed: digest && show(digest) });
+      checks.skip("commitment", TITLES.commitment, `that ${NO_L1}`, { computed: digest && show(digest) });
       return;
     }
     checks.run("commitment", TITLES.commitment, () => {
@@ -913,7 +912,7 @@ tallystick.verifier = (function () {
   function checkTransaction(checks, inclusion, settlement, digest, facts) {
     const name = show(inclusion.l1Transaction);
     const skip = (why) => checks.skip("transaction", TITLES.transaction, why, { computed: name });
-    if (!facts) return skip(NO_L1);
+    if (!facts) return skip(`that ${NO_L1}`);
     const { form, trouble } = facts.transaction;
     if (trouble) return skip(trouble);
     return checks.run("transaction", TITLES.transaction, () => {
@@ -929,7 +928,7 @@ tallystick.verifier = (function () {
   function judgeFinality(checks, epoch, includedAt, facts) {
     const title = TITLES.finality;
     if (!facts) {
-      checks.skip("finality", title, NO_L1);
+      checks.skip("finality", title, `that ${NO_L1}`);
       return null;
     }
     if (checks.hasFailed("commitment")) {
@@ -949,7 +948,7 @@ tallystick.verifier = (function () {
     const { status, commitment } = receipt;
     const isOpen = commitment !== null && verdict === null;
     if (isOpen && status in RANKS && status !== "accepted") {
-      checks.skip("status", TITLES.status, `it says ${status}; ${facts ? "nothing bears that out" : NO_L1}`);
+      checks.skip("status", TITLES.status, `it says ${status}; ${facts ? "nothing bears that out" : `whether that is so ${NO_L1}`}`);
       return;
     }
     checks.run("status", TITLES.status, () => {
@@ -1017,7 +1016,7 @@ tallystick.verifier = (function () {
     const { epoch, cutAt } = proof.commitment.message;
     const title = TITLES.commitment;
     if (!facts) {
-      checks.skip("commitment", title, NO_L1, { computed: digest && show(digest) });
+      checks.skip("commitment", title, `that ${NO_L1}`, { computed: digest && show(digest) });
       return judgeFinality(checks, epoch, 0n, facts);
     }
     if (epoch > facts.committedEpoch) {
@@ -1063,11 +1062,18 @@ tallystick.verifier = (function () {
       isPinned: settings.settlement !== null,
       operator: facts && showAddress(facts.operator),
       epoch: commitment ? commitment.epoch : null,
+      trouble: facts === null ? findTrouble(checks) : null,
       l1: facts && {
         name: facts.name, chainId: facts.l1ChainId, block: facts.block.number, time: showTime(facts.block.timestamp * 1000n),
       },
       subject: receipt ? describeReceipt(receipt) : proof ? describeAccount(proof) : [],
     };
+  }
+
+  // Why Ethereum was not asked.
+  function findTrouble(checks) {
+    const step = checks.steps.find(({ name, outcome }) => name === "contract" && outcome === "skipped");
+    return step ? step.detail : null;
   }
 
   function summarise(verdict, failed, kind, commitment) {
