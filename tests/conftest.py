@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-NODE_BIN = Path(__file__).parent / "node_modules" / ".bin"
+NODE_MODULES = Path(__file__).parent / "node_modules"
+NODE_BIN = NODE_MODULES / ".bin"
 
 
 def get_program(name: str) -> Path:

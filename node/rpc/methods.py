@@ -4,7 +4,8 @@ Parameters may be a list or, by name, an object. Every function raises `Malforme
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeAlias
+from enum import StrEnum
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -15,9 +16,11 @@ from chain.payment import Output, Payment, check_structure
 from chain.primitives import MAX_U64, MAX_U256, ZERO_HASH
 from node import __version__
 from node.archive import Archive
-from node.index import PaymentFilter
+from node.index import Direction, PaymentFilter
 from node.ledger_info import LedgerInfo
+from node.payment_status import PaymentStatus
 from node.refusals import Halted, Overloaded
+from node.rpc.openrpc import get_document
 from node.rpc.parameters import load_params, take_params
 from node.sequencer import Declined, Outcome, Sequencer
 from node.verification import Refused, Verified, VerifierPool
@@ -91,6 +94,8 @@ class Methods:
         except Overloaded as overloaded:  # it cannot be said yet whether the payment is in the ledger
             return Refused(*encode_refusal(overloaded))
 
+
+_Word = TypeVar("_Word", bound=StrEnum)
 
 Method: TypeAlias = Callable[[Methods, bytes], Awaitable[Any]]
 
@@ -192,11 +197,12 @@ async def get_statement(methods: Methods, params: bytes) -> dict[str, Any]:
 
 
 async def list_payments(methods: Methods, params: bytes) -> dict[str, Any]:
-    """[{account, asset, kind, reference, from, to, cursor, limit}] → items, newest first, and the cursor of the next
-    page, null on the last one."""
+    """[{account, direction, counterparty, asset, kind, reference, status, from, to, cursor, limit}] → items, newest
+    first, and the cursor of the next page, null on the last one."""
     (filters,) = take_params(params, "filter", optional=1) if params.strip()[:1] == b"[" else (load_params(params),)
     filters = {} if filters is None else filters
     known = {"account", "asset", "kind", "reference", "from", "to", "cursor", "limit"}
+    known |= {"direction", "counterparty", "status"}
     if not isinstance(filters, dict) or not known.issuperset(filters):
         raise MalformedRequest("the filter is an object with keys out of: " + " ".join(sorted(known)))
 
@@ -205,13 +211,19 @@ async def list_payments(methods: Methods, params: bytes) -> dict[str, Any]:
         return None if value is None else decode(value, name, *arguments)
 
     limit = take("limit", wire.decode_quantity, MAX_PAGE)
+    status = take("status", _decode_word, PaymentStatus)
+    first_epoch, last_epoch = (None, None) if status is None else methods.archive.commitments.find_epochs(status)
     wanted = PaymentFilter(
         account=take("account", wire.decode_address),
+        direction=take("direction", _decode_word, Direction),
+        counterparty=take("counterparty", wire.decode_address),
         asset=take("asset", wire.decode_address),
         kind=filters.get("kind"),
         reference=take("reference", wire.decode_hash),
         from_s=take("from", wire.decode_quantity, MAX_U64),
         to_s=take("to", wire.decode_quantity, MAX_U64),
+        first_epoch=first_epoch,
+        last_epoch=last_epoch,
     )
     if wanted.kind is not None and not isinstance(wanted.kind, str):
         raise MalformedRequest("kind: not text")
@@ -250,6 +262,12 @@ async def quote(methods: Methods, params: bytes) -> dict[str, Any]:
     }
 
 
+async def discover(methods: Methods, params: bytes) -> msgspec.Raw:
+    """The OpenRPC document."""
+    take_params(params)
+    return get_document()
+
+
 METHODS: Final[dict[str, Method]] = {
     # `tally_sendPayment` is not here: payments of a batch go through `Methods.send_payments` together.
     "tally_getInfo": get_info,
@@ -263,7 +281,15 @@ METHODS: Final[dict[str, Method]] = {
     "tally_getStatement": get_statement,
     "tally_listPayments": list_payments,
     "tally_quote": quote,
+    "rpc.discover": discover,
 }
+
+
+def _decode_word(value: Any, name: str, words: type[_Word]) -> _Word:
+    try:
+        return words(value)
+    except ValueError:  # also for what is no text
+        raise MalformedRequest(f"{name}: one of: {' '.join(words)}") from None
 
 
 def _take_nonce(methods: Methods, details: dict[str, Any], payer: bytes) -> int:

@@ -662,6 +662,7 @@ def test_every_method_of_the_interface_is_there() -> None:
         "tally_getStatement",
         "tally_listPayments",
         "tally_quote",
+        "rpc.discover",
     }
 
 
@@ -680,6 +681,7 @@ ADDRESS, HASH = "0x" + "11" * 20, "0x" + "22" * 32
 MALFORMED: list[tuple[str, Any]] = [
     ("tally_getInfo", [1]),
     ("tally_getInfo", {"x": 1}),
+    ("rpc.discover", [1]),
     *[
         (method, params)
         for method in ("tally_getReceipt", "tally_getPayment", "tally_getPaymentProof")

@@ -225,7 +225,8 @@ async def test_a_slow_client_who_takes_something_is_not_cut_off(stand: Stand, mo
 
 async def test_other_addresses_are_none(stand: Stand) -> None:
     with pytest.raises(InvalidStatus) as refused:
-        await soon(connect(f"ws://127.0.0.1:{stand.port}/elsewhere"))
+        async with connect(f"ws://127.0.0.1:{stand.port}/elsewhere"):
+            pass
     assert refused.value.response.status_code == 404
 
 
