@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from enum import StrEnum
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -39,19 +40,26 @@ MAX_VISITED: Final = 5_000
 Addresses: TypeAlias = Callable[[sqlite3.Connection, int], Address]
 """Account id → its address."""
 
-_Source: TypeAlias = tuple[str, tuple[Any, ...]]
-"""A table with a condition, and the values for it: rows with a place, which their index has in order."""
+_Head: TypeAlias = tuple[int, int | None, int | None, int | None, int | None]
+"""What filters look at: place, kind, asset, payer, payee. All but the place are None where a deposit stands."""
+
+_Source: TypeAlias = tuple[str, str, tuple[Any, ...]]
+"""The column of places, a table with a condition, and the values for it. Its index has the places in order."""
 
 _SELECT_PAYMENT: Final = (
     "SELECT p.place, p.id, p.kind, p.asset, p.payer, p.nonce, p.total, p.payee, p.reference, p.memo, b.timestamp, "
     f"b.epoch FROM payments p CROSS JOIN blocks b ON b.number = p.place >> {RECORD_BITS} WHERE p.place = ?"
 )
-_ALL: Final = "payments WHERE"
-_BY_KIND: Final = "payments WHERE kind = ? AND asset = ? AND"
-_BY_REFERENCE: Final = "payments WHERE substr(reference, 1, 8) = ? AND reference = ? AND"
-_BY_PAYER: Final = "debits WHERE holding = ? AND"
-_BY_PAYEE: Final = "credits WHERE holding = ? AND"
-_BY_RECIPIENT: Final = "withdrawals WHERE recipient = ? AND asset = ? AND"
+_ALL: Final = "payments p WHERE"
+_BY_KIND: Final = "payments p WHERE p.kind = ? AND p.asset = ? AND"
+_BY_REFERENCE: Final = "payments p WHERE substr(p.reference, 1, 8) = ? AND p.reference = ? AND"
+
+# LEFT JOIN fixes the order, and lets deposits among the credits count as looked at.
+_BY_PAYER: Final = "debits s LEFT JOIN payments p ON p.place = s.place WHERE s.holding = ? AND"
+_BY_PAYEE: Final = "credits s LEFT JOIN payments p ON p.place = s.place WHERE s.holding = ? AND"
+_BY_RECIPIENT: Final = (
+    "withdrawals s LEFT JOIN payments p ON p.place = s.place WHERE s.recipient = ? AND s.asset = ? AND"
+)
 
 
 class Direction(StrEnum):
@@ -109,22 +117,21 @@ def list_payments(
     with ExitStack() as stack:
         walk = _Walk(db, stack, wanted, start, is_ascending)
         last = start
-        for visited, place in enumerate(walk.places()):
+        for visited, head in enumerate(walk.heads()):
             if visited == MAX_VISITED:
                 return Page(tuple(items), _encode_last(last, is_ascending))
-            row = _read_row(db, place)
-            if row is not None and walk.is_wanted(row):
+            if walk.is_wanted(head):
                 if len(items) == limit:
                     return Page(tuple(items), _encode_last(last, is_ascending))
-                items.append(_build(db, addresses, row))
-            last = place
+                items.append(_build(db, addresses, _read_row(db, head[0])))
+            last = head[0]
     return Page(tuple(items), None)
 
 
 def read_payment(db: sqlite3.Connection, addresses: Addresses, place: int) -> IndexedPayment | None:
     """None when no payment stands there: a deposit, or nothing."""
-    row = _read_row(db, place)
-    return None if row is None else _build(db, addresses, row)
+    row = db.execute(_SELECT_PAYMENT, (place,)).fetchone()
+    return None if row is None else _build(db, addresses, _Row(*row))
 
 
 def count_payments(db: sqlite3.Connection, wanted: PaymentFilter, cursor: str | None) -> tuple[int, str | None]:
@@ -137,12 +144,11 @@ def count_payments(db: sqlite3.Connection, wanted: PaymentFilter, cursor: str | 
         if wanted.account is None and wanted.reference is None:
             return walk.count_sources(), None
         count, last = 0, start
-        for visited, place in enumerate(walk.places()):
+        for visited, head in enumerate(walk.heads()):
             if visited == MAX_VISITED:
                 return count, _encode_last(last, is_ascending=False)
-            row = _read_row(db, place)
-            count += row is not None and walk.is_wanted(row)
-            last = place
+            count += walk.is_wanted(head)
+            last = head[0]
     return count, None
 
 
@@ -201,33 +207,29 @@ class _Walk:
             wanted.reference is not None or wanted.counterparty is not None
         )
 
-    def places(self) -> Iterator[int]:
-        """In the walk's direction, each once; of all that is wanted, and maybe more."""
+    def heads(self) -> Iterator[_Head]:
+        """In the walk's direction, each place once; of all that is wanted, and maybe more."""
         last = None
-        order = "ASC" if self._is_ascending else "DESC"
-        sources = [
-            self._select(f"SELECT place FROM {source} ORDER BY place {order}", key)
-            for source, key in self._choose_sources()
-        ]
-        for place in heapq.merge(*sources, reverse=not self._is_ascending):
-            if place != last:
-                yield place
-            last = place
+        sources = [self._select(source) for source in self._choose_sources()]
+        for head in heapq.merge(*sources, key=itemgetter(0), reverse=not self._is_ascending):
+            if head[0] != last:
+                yield head
+            last = head[0]
 
-    def is_wanted(self, row: _Row) -> bool:
-        wanted = self._wanted
+    def is_wanted(self, head: _Head) -> bool:
+        _, kind, asset, _, _ = head
         return (
-            row.asset in self._assets
-            and (self._kind is None or row.kind == self._kind)
-            and (wanted.reference is None or row.reference == wanted.reference)
-            and (not self._is_party_checked or self._is_between(row))
+            kind is not None
+            and asset in self._assets
+            and (self._kind is None or kind == self._kind)
+            and (not self._is_party_checked or self._is_between(head))
         )
 
     def count_sources(self) -> int:
         """How many places there are, if no two sources have the same one."""
         counts = [
             self._db.execute(f"SELECT count(*) FROM {source}", key).fetchone()[0]
-            for source, key in self._choose_sources()
+            for _, source, key in self._choose_sources()
         ]
         return sum(counts)
 
@@ -250,34 +252,38 @@ class _Walk:
         return [self._bound(_ALL)]
 
     def _bound(self, source: str, *key: Any) -> _Source:
-        return f"{source} place >= ? AND place < ?", (*key, self._low, self._high)
+        place = "p.place" if source.startswith("payments") else "s.place"
+        return place, f"{source} {place} >= ? AND {place} < ?", (*key, self._low, self._high)
 
-    def _select(self, sql: str, key: tuple[Any, ...]) -> Iterator[int]:
-        rows = self._db.execute(sql, key)
+    def _select(self, source: _Source) -> Iterator[_Head]:
+        place, table, key = source
+        order = "ASC" if self._is_ascending else "DESC"
+        rows = self._db.execute(
+            f"SELECT {place}, p.kind, p.asset, p.payer, p.payee FROM {table} ORDER BY {place} {order}", key
+        )
         self._stack.callback(rows.close)
-        return (place for (place,) in rows)
+        return rows
 
-    def _is_between(self, row: _Row) -> bool:
+    def _is_between(self, head: _Head) -> bool:
         """Whether the account paid, or was paid by, the other side that is wanted, in the direction that is wanted."""
-        wanted = self._wanted
+        wanted, payer = self._wanted, head[3]
         assert wanted.account is not None
-        is_sent = wanted.direction != Direction.IN and row.payer == self._account and self._account is not None
-        if is_sent and (wanted.counterparty is None or self._is_payee(row, wanted.counterparty, self._counterparty)):
+        is_sent = wanted.direction != Direction.IN and payer == self._account
+        if is_sent and (wanted.counterparty is None or self._is_payee(head, wanted.counterparty, self._counterparty)):
             return True
-        is_other_payer = wanted.counterparty is None or row.payer == self._counterparty
+        is_other_payer = wanted.counterparty is None or payer == self._counterparty
         return (
-            wanted.direction != Direction.OUT and is_other_payer and self._is_payee(row, wanted.account, self._account)
+            wanted.direction != Direction.OUT and is_other_payer and self._is_payee(head, wanted.account, self._account)
         )
 
-    def _is_payee(self, row: _Row, address: Address, account: int | None) -> bool:
+    def _is_payee(self, head: _Head, address: Address, account: int | None) -> bool:
         """`account`: the id of the address, None if the ledger has none."""
-        if row.kind == KIND_CODES[WITHDRAW]:
-            return _read_recipient(self._db, row.place) == address
+        place, kind, _, _, payee = head
+        if kind == KIND_CODES[WITHDRAW]:
+            return _read_recipient(self._db, place) == address
         if account is None:
             return False
-        return row.payee == account or (
-            row.payee is None and account in [payee for payee, _ in _read_outputs(self._db, row.place)]
-        )
+        return payee == account or (payee is None and account in [other for other, _ in _read_outputs(self._db, place)])
 
 
 def _build(db: sqlite3.Connection, addresses: Addresses, row: _Row) -> IndexedPayment:
@@ -312,9 +318,9 @@ def _encode_last(place: int | None, is_ascending: bool) -> str:
     return encode_place(place if place is not None else 0 if is_ascending else MAX_PLACE)
 
 
-def _read_row(db: sqlite3.Connection, place: int) -> _Row | None:
-    row = db.execute(_SELECT_PAYMENT, (place,)).fetchone()
-    return None if row is None else _Row(*row)
+def _read_row(db: sqlite3.Connection, place: int) -> _Row:
+    """Of a payment that is there."""
+    return _Row(*db.execute(_SELECT_PAYMENT, (place,)).fetchone())
 
 
 def _read_outputs(db: sqlite3.Connection, place: int) -> list[tuple[int, int]]:
