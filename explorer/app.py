@@ -29,7 +29,7 @@ from explorer.pages import (
     statements,
     verify,
 )
-from explorer.site import Site, note_head
+from explorer.site import Site
 from explorer.sources import Sources
 from explorer.static_files import PREFIX
 from node.refusals import Overloaded
@@ -113,7 +113,7 @@ class Explorer:
 
     def _bind(self, show: _Show) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
-            note_head(request, self._sources)
+            request.state.head = self._site.get_head()
             return await show(self._site, request)
 
         return answer

@@ -110,6 +110,8 @@ def format_duration(duration_ms: int) -> str:
 def make_visible(words: str) -> str:
     """What others wrote, with the number in the place of each letter that has no form of its own: controls, marks that
     turn the direction of writing, odd spaces, lone surrogates. So no two texts look alike that are not."""
+    if words.isascii() and words.isprintable():
+        return words
     return "".join([_show_letter(words, place) for place in range(len(words))])
 
 

@@ -14,6 +14,7 @@ from explorer.formatting import Token, describe_token
 from explorer.headers import LIVE, SETTLED
 from explorer.ledger import read_ledger
 from explorer.rendering import load_pages
+from explorer.shared import SharedPage
 from explorer.sources import Sources
 from explorer.verify_page import VerifyPage, make_verify_page
 from node.ledger_info import ETHER_INFO, AssetInfo
@@ -66,12 +67,19 @@ class Site:
         self.sources = sources
         self.pages = load_pages()
         self.ledger = read_ledger(sources.info.describe())
+        self.front = SharedPage(self.get_head)
         self.l1_links = L1Links(sources.config.l1_explorer_url or _L1_EXPLORERS.get(self.ledger.l1_chain_id))
 
     @cached_property
     def verify_page(self) -> VerifyPage:
         """The same for every reader, for as long as the node runs."""
         return make_verify_page(self.pages, self.ledger, self.sources.config.public_l1_url or "")
+
+    def get_head(self) -> str:
+        """How far the ledger is. Taken before a page asks anything, it is at least what the page shows, so that
+        readers' scripts know what is news to it."""
+        commitments = self.sources.commitments
+        return f"{self.sources.indexed.value} {commitments.mined_epoch} {commitments.final_epoch}"
 
     @property
     def tokens(self) -> Tokens:
@@ -113,12 +121,6 @@ class Site:
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
         return Response(body, status, headers, media_type="text/html")
-
-
-def note_head(request: Request, sources: Sources) -> None:
-    """Before a page asks anything: at least this far is what it shows, so readers' scripts know what is news to it."""
-    commitments = sources.commitments
-    request.state.head = f"{sources.indexed.value} {commitments.mined_epoch} {commitments.final_epoch}"
 
 
 def get_origin(request: Request) -> str:

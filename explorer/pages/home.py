@@ -1,5 +1,6 @@
 """The front page: how far the ledger is, what happened last, what of it is on Ethereum."""
 
+from collections.abc import Awaitable
 from typing import Final
 
 import msgspec
@@ -44,6 +45,16 @@ class Home(msgspec.Struct, frozen=True):
 
 
 async def show(site: Site, request: Request) -> Response:
+    """Raises `Overloaded`."""
+
+    def make() -> Awaitable[Response]:
+        request.state.head = site.get_head()
+        return _make(site, request)
+
+    return await site.front.get(make)
+
+
+async def _make(site: Site, request: Request) -> Response:
     sources = site.sources
     now = sources.clock_ms()
     facts = await site.ask(lambda: read_home(sources.index, now))

@@ -5,7 +5,7 @@
 "use strict";
 (function () {
   var EVENTS = "/api/v1/events";
-  var GAP_MS = 400;
+  var GAP_MS = 1500; // between two readings, unless the page has a `data-gap` of its own
   var FIRST_WAIT_MS = 1000;
   var LONGEST_WAIT_MS = 60000;
   var PATIENCE_MS = 15000;
@@ -81,7 +81,10 @@
   setInterval(showAges, TICK_MS);
   document.addEventListener("visibilitychange", showAges);
 
-  if (!document.querySelector("main [data-live]") || !window.EventSource) return;
+  var main = document.getElementById("main");
+  var follows = (main.dataset.follows || "").split(" ");
+  var gapMs = Number(main.dataset.gap) || GAP_MS;
+  if (!follows[0] || !document.querySelector("main [data-live]") || !window.EventSource) return;
 
   // --- reading the page again
 
@@ -94,7 +97,7 @@
   function refresh(delayMs) {
     isStale = true;
     if (isReading || timer || document.hidden) return;
-    timer = setTimeout(read, Math.max(delayMs || 0, lastStart + GAP_MS - Date.now()));
+    timer = setTimeout(read, Math.max(delayMs || 0, lastStart + gapMs - Date.now()));
   }
 
   function read() {
@@ -233,10 +236,12 @@
       tell("Live", true);
     });
     // The first comes at once, so that nothing is missed between the page and its events.
-    source.addEventListener("ledger", onLedger);
-    source.addEventListener("commitments", function () {
-      refresh();
-    });
+    if (follows.includes("ledger")) source.addEventListener("ledger", onLedger);
+    if (follows.includes("commitments")) {
+      source.addEventListener("commitments", function () {
+        refresh();
+      });
+    }
     source.addEventListener("error", function () {
       close();
       tell("Not live, trying again", false);

@@ -177,14 +177,15 @@
   const checkChain = (value) => (/^[1-9][0-9]{0,18}$/.test(value) ? "" : "A chain id is a number.");
 
   function mark(input, problem) {
-    const id = `${input.id}-error`;
+    const [hint, id] = [`${input.id}-hint`, `${input.id}-error`];
     const shown = document.getElementById(id);
     if (shown) shown.remove();
-    input.toggleAttribute("aria-invalid", Boolean(problem));
-    if (!problem) return;
-    input.setAttribute("aria-invalid", "true");
-    input.setAttribute("aria-errormessage", id);
-    input.after(make("p", { class: "error", id }, problem));
+    if (problem) input.after(make("p", { class: "error", id }, problem));
+    const described = [problem && id, document.getElementById(hint) && hint].filter(Boolean).join(" ");
+    for (const [name, value] of [["aria-invalid", problem && "true"], ["aria-describedby", described]]) {
+      if (value) input.setAttribute(name, value);
+      else input.removeAttribute(name);
+    }
   }
 
   // --- documents
@@ -200,8 +201,8 @@
 
   function describeRefusal(content, status) {
     try {
-      const { message, detail } = JSON.parse(content);
-      if (typeof (message || detail) === "string") return message || detail;
+      const { error } = JSON.parse(content);
+      if (typeof error.message === "string") return error.message;
     } catch (error) {
       // Not for machines, then; the number has to do.
     }
@@ -354,9 +355,11 @@
       make("p", {}, make("strong", {}, words), ` · ${report.summary}`),
       ...describeGround(report, options, view.given).map((line) => make("p", { class: "detail" }, ...shorten(line))),
     );
+    const above = view.section.querySelector("h2, h3");
+    const heading = above ? `h${Number(above.tagName[1]) + 1}` : "h2";
     const parts = [notice];
-    if (report.subject.length) parts.push(make("h3", {}, "What the document says"), makePairs(report.subject));
-    parts.push(make("h3", {}, "Step by step"), make("ol", { class: "checks" }, ...report.steps.map((step) => makeStep(step, report))));
+    if (report.subject.length) parts.push(make(heading, {}, "What the document says"), makePairs(report.subject));
+    parts.push(make(heading, {}, "Step by step"), make("ol", { class: "checks" }, ...report.steps.map((step) => makeStep(step, report))));
     view.outcome.replaceChildren(...parts);
     tallystick.enhance(view.outcome);
     tallystick.say(`${words.slice(2)}. ${report.summary}`);
