@@ -5,7 +5,7 @@ payments.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Final
 
 from fastapi import Response
@@ -20,11 +20,11 @@ _MAX_AGE_SECONDS: Final = 1.0
 class SharedPage:
     """Whoever asks gets a page that was begun after they asked, or one that nothing has happened since."""
 
-    def __init__(self, get_head: Callable[[], str]) -> None:
-        """`get_head`: how far the ledger is; the same while nothing is new."""
-        self._get_head = get_head
+    def __init__(self, get_state: Callable[[], Hashable]) -> None:
+        """`get_state`: of all that the page shows; the same while nothing is new."""
+        self._get_state = get_state
         self._page: Response | None = None
-        self._head = ""
+        self._state: Hashable = None
         self._begun_at = float("-inf")
         """The loop's time."""
         self._next: asyncio.Future[Response] | None = None
@@ -34,7 +34,7 @@ class SharedPage:
     async def get(self, make: Callable[[], Awaitable[Response]]) -> Response:
         """Raises what `make` raises, to everybody who waits for it."""
         is_fresh = asyncio.get_running_loop().time() - self._begun_at < _MAX_AGE_SECONDS
-        if self._page is not None and is_fresh and self._head == self._get_head():
+        if self._page is not None and is_fresh and self._state == self._get_state():
             return self._page
         if self._next is None:
             self._next = asyncio.ensure_future(self._make(make))
@@ -45,9 +45,9 @@ class SharedPage:
             loop = asyncio.get_running_loop()
             await asyncio.sleep(max(0.0, self._begun_at + _INTERVAL_SECONDS - loop.time()))
             self._next = None
-            begun_at, head = loop.time(), self._get_head()
+            begun_at, state = loop.time(), self._get_state()
             self._begun_at = begun_at
             self._page = None
             page = await make()
-            self._page, self._head = page, head
+            self._page, self._state = page, state
             return page

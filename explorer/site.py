@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
@@ -67,7 +67,7 @@ class Site:
         self.sources = sources
         self.pages = load_pages()
         self.ledger = read_ledger(sources.info.describe())
-        self.front = SharedPage(self.get_head)
+        self.front = SharedPage(self._describe_state)
         self.l1_links = L1Links(sources.config.l1_explorer_url or _L1_EXPLORERS.get(self.ledger.l1_chain_id))
 
     @cached_property
@@ -80,6 +80,11 @@ class Site:
         readers' scripts know what is news to it."""
         commitments = self.sources.commitments
         return f"{self.sources.indexed.value} {commitments.mined_epoch} {commitments.final_epoch}"
+
+    def _describe_state(self) -> Hashable:
+        """Of all that the front page shows, but for the time."""
+        _, health = self.sources.report_health()
+        return self.get_head(), str(health), tuple(self.sources.info.assets.items())
 
     @property
     def tokens(self) -> Tokens:

@@ -153,12 +153,12 @@ async def test_more_readers_than_can_wait_are_sent_away(world: World) -> None:
     slow = _SlowIndex(world.index._path)
     slow.gate = threading.Event()
     explorer = Explorer(msgspec.structs.replace(world.sources, index=slow, readers=Readers()))
-    waiting = [asyncio.create_task(ask(explorer, "/")) for _ in range(64)]
+    waiting = [asyncio.create_task(ask(explorer, "/epochs")) for _ in range(64)]
     try:
         for _ in range(1000):  # turns of the loop, until all of them wait
             await asyncio.sleep(0)
         async with asyncio.timeout(5):
-            refused = await ask(explorer, "/")
+            refused = await ask(explorer, "/epochs")
             assert refused.status == 503
             assert refused.headers["retry-after"] == "1"
             assert (await ask(explorer, "/health/ready")).status == 200, "what machines ask does not wait for pages"
@@ -172,6 +172,6 @@ async def test_more_readers_than_can_wait_are_sent_away(world: World) -> None:
 
 
 async def test_the_index_is_read_beside_the_event_loop_with_few_connections(world: World) -> None:
-    await asyncio.gather(*[ask(world.explorer, "/") for _ in range(50)])
+    await asyncio.gather(*[ask(world.explorer, "/epochs") for _ in range(50)])
     # Its own, and one for each of the two threads.
     assert len(world.index._connections) <= 3
