@@ -15,12 +15,14 @@ class Kitchen:
     def __init__(self) -> None:
         self.state = 0
         self.made = 0
+        self.begun = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def make(self) -> Response:
         state = self.state
         self.made += 1
+        self.begun.set()
         await self.gate.wait()
         return Response(str(state))
 
@@ -44,8 +46,7 @@ async def test_news_is_shown_to_whoever_asks_after_it(kitchen: Kitchen) -> None:
     page = SharedPage(lambda: kitchen.state)
     kitchen.gate.clear()
     first = asyncio.create_task(page.get(kitchen.make))
-    while not kitchen.made:
-        await asyncio.sleep(0)
+    await kitchen.begun.wait()
     kitchen.state = 1
     # The first page was begun before the news: who asks now must not get it, though it is being made.
     second = [asyncio.create_task(page.get(kitchen.make)) for _ in range(10)]
@@ -80,8 +81,7 @@ async def test_a_reader_who_goes_takes_nothing_from_the_others(kitchen: Kitchen)
     page = SharedPage(lambda: kitchen.state)
     kitchen.gate.clear()
     gone, waiting = [asyncio.create_task(page.get(kitchen.make)) for _ in range(2)]
-    while not kitchen.made:
-        await asyncio.sleep(0)
+    await kitchen.begun.wait()
     gone.cancel()
     await asyncio.sleep(0)
     kitchen.gate.set()
