@@ -80,6 +80,8 @@
     if (section.dataset.ready) return;
     section.dataset.ready = "yes";
     sections += 1;
+    const above = section.querySelector("h2, h3");
+    const heading = above ? `h${Number(above.tagName[1]) + 1}` : "h2";
     const { verify: kind, source = "", settlement = "", chainId = "", l1Url = "" } = section.dataset;
     const key = `tallystick-l1-url-${chainId}`;
     const url = makeField(
@@ -107,7 +109,7 @@
     form.append(url.field, about, send);
     if (source && IS_SERVED) send.append(makeDownload(kind, source));
     section.append(form, outcome);
-    const view = { section, outcome, button, fields: [url, contract, chain], given: { settlement, chainId } };
+    const view = { section, heading, outcome, fields: [url, contract, chain], given: { settlement, chainId } };
 
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -355,8 +357,7 @@
       make("p", {}, make("strong", {}, words), ` · ${report.summary}`),
       ...describeGround(report, options, view.given).map((line) => make("p", { class: "detail" }, ...shorten(line))),
     );
-    const above = view.section.querySelector("h2, h3");
-    const heading = above ? `h${Number(above.tagName[1]) + 1}` : "h2";
+    const { heading } = view;
     const parts = [notice];
     if (report.subject.length) parts.push(make(heading, {}, "What the document says"), makePairs(report.subject));
     parts.push(make(heading, {}, "Step by step"), make("ol", { class: "checks" }, ...report.steps.map((step) => makeStep(step, report))));
