@@ -60,6 +60,8 @@ class Past:
     def __init__(self, network: Network) -> None:
         self.sent: list[Sent] = []
         self.references: list[Hash] = []
+        self.accounts = network.addresses
+        self.assets = (ETHER, network.token)
         self._network = network
         self._nonces = [network.next_nonce(payer) for payer in range(len(network.keys))]
 

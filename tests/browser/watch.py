@@ -45,7 +45,7 @@ class Reader:
         return page
 
     def expect_trouble(self, path: str) -> None:
-        """The address may answer with an error, or not at all."""
+        """The address may answer with an error, or not at all, whatever its query."""
         self._expected.add(path if "://" in path else self._base_url + path)
 
     def close(self) -> None:
@@ -59,9 +59,12 @@ class Reader:
         context.on("requestfailed", self._see_failure)
         context.on("response", self._see_response)
 
+    def _is_expected(self, url: str) -> bool:
+        return url.partition("?")[0] in self._expected
+
     def _hear(self, message: ConsoleMessage) -> None:
         url = message.location["url"]
-        if message.type in ("error", "warning") and url not in self._expected:
+        if message.type in ("error", "warning") and not self._is_expected(url):
             self.problems.append(f"console: {message.text} ({url})")
 
     def _catch(self, error: WebError) -> None:
@@ -74,9 +77,9 @@ class Reader:
 
     def _see_failure(self, request: Request) -> None:
         is_left = request.failure == _LEFT_BEHIND and request.resource_type in ("eventsource", "fetch")
-        if not is_left and request.url not in self._expected:
+        if not is_left and not self._is_expected(request.url):
             self.problems.append(f"failed: {request.url}: {request.failure}")
 
     def _see_response(self, response: Response) -> None:
-        if response.status >= 400 and response.url not in self._expected:
+        if response.status >= 400 and not self._is_expected(response.url):
             self.problems.append(f"answered {response.status}: {response.url}")
