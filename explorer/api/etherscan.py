@@ -364,7 +364,7 @@ def _take_block(parameters: dict[str, str], name: str, default: int) -> int:
     text = parameters.get(name, "")
     if not text or text == "latest":
         return default if not text else _MAX_BLOCK
-    if not (text.isascii() and text.isdecimal() and len(text) < 20):
+    if not (text.isascii() and text.isdecimal() and len(text) < 40):
         raise MalformedRequest(f"{name}: the number of a block, or latest")
     return min(int(text), _MAX_BLOCK)
 
@@ -431,3 +431,6 @@ _ACTIONS: Final[dict[tuple[str, str], _Action]] = {
     ("transaction", "getstatus"): _get_status,
     ("block", "getblocknobytime"): _get_block_by_time,
 }
+
+ACTIONS: Final = (*_ACTIONS, *_LISTS)
+"""(module, action)"""

@@ -74,6 +74,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 _REFUSALS: Final = {
     400: "Something in the address is not what this path takes.",
     404: "There is no such thing on the ledger.",
+    429: "Too much is being asked at the moment: try again in a moment, as Retry-After says.",
     503: "Too much is being asked at the moment: try again in a moment, as Retry-After says.",
 }
 

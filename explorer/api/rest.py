@@ -4,6 +4,7 @@ Lists are those of the pages, with the same filters and cursors. What is asked o
 beside the event loop, in the same thread.
 """
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -15,8 +16,8 @@ from chain import wire
 from chain.errors import MalformedRequest, NotFound
 from chain.kinds import KINDS
 from chain.primitives import MAX_U64
-from explorer import filters
-from explorer.api import forms
+from explorer import exports, filters
+from explorer.api import etherscan, forms
 from explorer.api.http import METHODS, answering, read_parameters, say, take_number
 from explorer.api.openapi import Endpoint, Parameter, address, choice, describe, digest, text, time, whole_number
 from explorer.filters import read_filter
@@ -440,6 +441,12 @@ _FILTERS: Final = (
     time("to", "The last day or second"),
 )
 assert tuple([parameter.name for parameter in _FILTERS]) == filters.NAMES
+_PERIOD: Final = (
+    whole_number("epoch", "Instead of a span of time; without either, of all time.", 0, 2**63 - 1),
+    time("from", "The first day or second"),
+    time("to", "The last day or second"),
+)
+_FILES: Final = {"csv": "text/csv", "json": "application/json"}
 
 ENDPOINTS: Final = (
     Endpoint(
@@ -509,9 +516,7 @@ ENDPOINTS: Final = (
         "Debits and credits, with the balance after each", forms.StatementAnswer, show_statement, (_ACCOUNT,),
         (
             _require(address("asset", "Zeros for ether.")),
-            whole_number("epoch", "Instead of a span of time; without either, of all time.", 0, 2**63 - 1),
-            time("from", "The first day or second"),
-            time("to", "The last day or second"),
+            *_PERIOD,
             text("cursor", "Of another answer: the page that follows it."),
             _LIMIT,
         ),
@@ -553,5 +558,40 @@ ENDPOINTS: Final = (
     Endpoint(
         f"{PREFIX}/epochs/{{epoch}}/commitment", "getCommitment", "Epochs", "Its commitment and its way to Ethereum",
         forms.CommitmentAnswer, show_commitment, (_EPOCH,), refusals=(400, 404, 503),
+    ),
+    *[
+        Endpoint(
+            f"/export/payments.{ending}", f"exportPayments{ending.capitalize()}", "Files",
+            f"A list of payments as {ending.upper()}: all that the filter lets through", None, query=_FILTERS,
+            description=inspect.cleandoc(exports.__doc__ or ""), media_type=media_type,
+        )
+        for ending, media_type in _FILES.items()
+    ],
+    *[
+        Endpoint(
+            f"/export/statement.{ending}", f"exportStatement{ending.capitalize()}", "Files",
+            f"A statement as {ending.upper()}", None,
+            query=(_require(address("account", "Whose.")), address("asset", "Zeros for ether."), *_PERIOD),
+            media_type=media_type, refusals=(400, 404, 503),
+        )
+        for ending, media_type in _FILES.items()
+    ],
+    Endpoint(
+        etherscan.PATH, "callAsEtherscan", "Portfolio tools", "The calls of Etherscan that portfolio tools make", None,
+        query=(
+            _require(choice("module", "Of the action.", sorted({module for module, _ in etherscan.ACTIONS}))),
+            _require(choice("action", "What is asked.", [action for _, action in etherscan.ACTIONS])),
+            text("address", "Of the account; of `balancemulti` up to 20, with commas."),
+            address("contractaddress", "Of the token."),
+            digest("txhash", "The id of a payment or deposit."),
+            text("startblock", "The first block; 0 if nothing is said."),
+            text("endblock", "The last block; the newest if nothing is said."),
+            whole_number("page", "Of the rows.", 1, etherscan.MAX_ROWS, 1),
+            whole_number("offset", "Rows of a page.", 1, etherscan.MAX_ROWS, etherscan.MAX_ROWS),
+            choice("sort", "By age; asc if nothing is said.", ("asc", "desc")),
+            whole_number("timestamp", "Unix seconds.", 0, 2**43),
+            choice("closest", "On which side of the time; before if nothing is said.", ("before", "after")),
+        ),
+        description=inspect.cleandoc(etherscan.__doc__ or ""), refusals=(429,),
     ),
 )  # fmt: skip
