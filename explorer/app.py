@@ -29,7 +29,7 @@ from explorer.pages import (
     statements,
     verify,
 )
-from explorer.site import Site
+from explorer.site import Site, get_path
 from explorer.sources import Sources
 from explorer.static_files import PREFIX
 from node.refusals import Overloaded
@@ -119,7 +119,7 @@ class Explorer:
         return answer
 
     async def _give_static(self, request: Request) -> Response:
-        file = self._static.get(request.url.path)
+        file = self._static.get(get_path(request))
         if file is None:
             raise HTTPException(404)
         return Response(file.content, media_type=file.media_type, headers={"cache-control": IMMUTABLE})
@@ -156,9 +156,9 @@ class Explorer:
     ) -> Response:
         """A page for people, JSON where machines ask. `code`, `reason`: of a refusal."""
         phrase = HTTPStatus(status).phrase
-        if request.url.path.startswith(_HEALTH):
+        if get_path(request).startswith(_HEALTH):
             return JSONResponse({"status": status, "detail": phrase}, status, headers)
-        if request.url.path.startswith(_API):
+        if get_path(request).startswith(_API):
             error = {"code": code or phrase.lower().replace(" ", "_"), "message": reason or phrase}
             return JSONResponse({"error": error}, status, headers)
         page = self._site.pages.render(

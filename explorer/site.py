@@ -115,7 +115,7 @@ class Site:
             "ether": describe_token(ETHER, ETHER_INFO),
             "l1": self.l1_links,
             "public_l1_url": self.sources.config.public_l1_url or "",
-            "path": request.url.path,
+            "path": get_path(request),
             "head": request.state.head,
         }
         body = await self.sources.work(lambda: self.pages.render(template, **common, **values))
@@ -128,10 +128,17 @@ class Site:
         return Response(body, status, headers, media_type="text/html")
 
 
+def get_path(request: Request) -> str:
+    """Without the query. `request.url` would decode that too, and fail at what is no UTF-8."""
+    path: str = request.scope["path"]
+    return path
+
+
 def get_origin(request: Request) -> str:
     """As the reader sees it: a proxy before the node says whether it speaks TLS. Only shown to who asked. Raises
     `MalformedRequest` for a host that is none."""
-    if _HOST.fullmatch(request.url.netloc) is None:
+    base = request.base_url
+    if _HOST.fullmatch(base.netloc) is None:
         raise MalformedRequest("host: not a name or an address, and a port")
-    scheme = "https" if request.headers.get("x-forwarded-proto") == "https" else request.url.scheme
-    return f"{scheme}://{request.url.netloc}"
+    scheme = "https" if request.headers.get("x-forwarded-proto") == "https" else base.scheme
+    return f"{scheme}://{base.netloc}"

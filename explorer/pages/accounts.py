@@ -6,12 +6,12 @@ import msgspec
 from fastapi import Request, Response
 
 from chain import wire
-from chain.errors import MalformedRequest, NotFound, Refusal
+from chain.errors import MalformedRequest, NotFound, UnknownKind
 from chain.kinds import KINDS
 from chain.primitives import Address
 from explorer.listing import Slice, read_cursor, read_slice
 from explorer.pages.payments import Links, PaymentList, build_links, read_list
-from explorer.site import Site
+from explorer.site import Site, get_path
 from node.index import Holding, IndexedDeposit, encode_deposit_cursor
 
 
@@ -32,12 +32,12 @@ async def show(site: Site, request: Request) -> Response:
     listed: PaymentList | None = None
     problem = ""
     try:
-        listed = await read_list(site, request.url.path, request.query_params, wire.encode_address(account.address))
-    except Refusal as refusal:
+        listed = await read_list(site, get_path(request), request.query_params, wire.encode_address(account.address))
+    except (MalformedRequest, UnknownKind) as refusal:
         problem = str(refusal)
     return await site.show(
         request, "account.html", status=400 if problem else 200, account=account, tab="payments", listed=listed,
-        problem=problem, fields=request.query_params if listed is None else listed.filter.texts, kinds=list(KINDS),
+        problem=problem, fields=request.query_params if listed is None else listed.shown, kinds=list(KINDS),
     )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ async def show_deposits(site: Site, request: Request) -> Response:
         lambda: read_slice(partial(index.list_deposits, account.address), encode_deposit_cursor, cursor)
     )
     shown = {"limit": str(cursor.limit)} if request.query_params.get("limit") else {}
-    deposits = DepositList(listed.rows, build_links(request.url.path, shown, listed))
+    deposits = DepositList(listed.rows, build_links(get_path(request), shown, listed))
     return await site.show(request, "deposits.html", account=account, tab="deposits", deposits=deposits)
 
 

@@ -13,7 +13,7 @@ from explorer.filters import encode_query
 from explorer.listing import DEFAULT_LIMIT
 from explorer.pages.payments import Links
 from explorer.sentences import Part, tell
-from explorer.site import Site
+from explorer.site import Site, get_path
 from node.index import IndexedBlock, IndexedEpoch, IndexedRecord
 from node.payment_status import PaymentStatus
 
@@ -47,7 +47,7 @@ class BlockView(msgspec.Struct, frozen=True):
 
 async def show_list(site: Site, request: Request) -> Response:
     """`/blocks?epoch=`. Raises `MalformedRequest`, `NotFound` for an epoch that is not there."""
-    listed = await site.ask(lambda: _read_list(site, request.url.path, request.query_params))
+    listed = await site.ask(lambda: _read_list(site, get_path(request), request.query_params))
     return await site.show(request, "blocks.html", listed=listed)
 
 

@@ -13,7 +13,7 @@ from explorer.filters import encode_query
 from explorer.listing import DEFAULT_LIMIT
 from explorer.pages.blocks import decode_number, read_number
 from explorer.pages.payments import Links
-from explorer.site import Site
+from explorer.site import Site, get_path
 from explorer.status import EpochStage, compute_epoch_stage
 from node.ethereum.submission import Attempt, EpochStatus, Inclusion
 from node.index import AssetCounters, IndexedBlock, IndexedEpoch, Seal
@@ -55,7 +55,7 @@ class EpochView(msgspec.Struct, frozen=True):
 
 async def show_list(site: Site, request: Request) -> Response:
     """`/epochs`. Raises `MalformedRequest`."""
-    epochs, links = await site.ask(lambda: _read_list(site, request.url.path, request.query_params))
+    epochs, links = await site.ask(lambda: _read_list(site, get_path(request), request.query_params))
     listed = EpochList(list_epoch_lines(epochs, site.sources.get_epoch), links)
     return await site.show(request, "epochs.html", listed=listed, due_at=site.sources.get_due_at())
 

@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 from fastapi import Request, Response
 
-from chain.errors import Refusal
+from chain.errors import MalformedRequest, UnknownKind
 from chain.kinds import KINDS
 from chain.primitives import Address
 from explorer.filters import Filter, encode_query, read_filter
 from explorer.listing import Cursor, Slice, read_cursor, read_slice
 from explorer.sentences import list_changes
-from explorer.site import Site
+from explorer.site import Site, get_path
 from node.index import IndexedPayment, PaymentFilter, encode_cursor
 from node.payment_status import Commitments, PaymentStatus
 
@@ -37,6 +37,8 @@ class PaymentList(msgspec.Struct, frozen=True):
     """A filtered list, as its page shows it."""
 
     filter: Filter
+    shown: dict[str, str]
+    """What was asked, by name; without the account of a page that is of one."""
     lines: list[PaymentLine]
     links: Links
     csv: str
@@ -49,15 +51,13 @@ class PaymentList(msgspec.Struct, frozen=True):
 async def show(site: Site, request: Request) -> Response:
     """The page of all payments. What is wrong with the filter is said above it, with nothing listed."""
     try:
-        listed = await read_list(site, request.url.path, request.query_params)
-    except Refusal as refusal:
+        listed = await read_list(site, get_path(request), request.query_params)
+    except (MalformedRequest, UnknownKind) as refusal:
         return await site.show(
             request, "payments.html", status=400, problem=str(refusal), listed=None, fields=request.query_params,
             kinds=list(KINDS),
         )  # fmt: skip
-    return await site.show(
-        request, "payments.html", listed=listed, problem="", fields=listed.filter.texts, kinds=list(KINDS)
-    )
+    return await site.show(request, "payments.html", listed=listed, problem="", fields=listed.shown, kinds=list(KINDS))
 
 
 async def read_list(site: Site, path: str, parameters: Any, account: str | None = None) -> PaymentList:
@@ -68,12 +68,12 @@ async def read_list(site: Site, path: str, parameters: Any, account: str | None 
     cursor = read_cursor(parameters)
     listed = await read_payments(site, chosen.wanted, cursor)
     shown = {name: text for name, text in chosen.texts.items() if name not in fixed}
-    if parameters.get("limit", ""):
-        shown["limit"] = str(cursor.limit)
+    limited = {**shown, "limit": str(cursor.limit)} if parameters.get("limit", "") else shown
     return PaymentList(
         filter=chosen,
+        shown=shown,
         lines=list_payment_lines(listed.rows, commitments, None if account is None else chosen.wanted.account),
-        links=build_links(path, shown, listed),
+        links=build_links(path, limited, listed),
         csv=f"/export/payments.csv{chosen.encode()}",
         json=f"/export/payments.json{chosen.encode()}",
         is_cut_short=listed.older is not None and len(listed.rows) < cursor.limit,

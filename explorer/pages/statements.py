@@ -14,7 +14,7 @@ from explorer.listing import MAX_LIMIT
 from explorer.pages.accounts import read_account
 from explorer.pages.blocks import decode_number
 from explorer.pages.payments import Links
-from explorer.site import Site
+from explorer.site import Site, get_path
 from node.index import IndexedRecord, Page, Period, StatementEntry, StatementTotals, TimeSpan
 from node.payment_status import PaymentStatus
 
@@ -89,7 +89,7 @@ async def _read(site: Site, account: Address, query: StatementQuery, request: Re
     index, commitments = site.sources.index, site.sources.commitments
     cursor = request.query_params.get("cursor", "").strip() or None
     limit = min(decode_number(request.query_params.get("limit", "")) or ENTRIES_SHOWN, MAX_LIMIT)
-    asset, period, path = query.asset, query.period, request.url.path
+    asset, period, path = query.asset, query.period, get_path(request)
 
     def read() -> StatementView:
         totals = index.get_statement_totals(account, asset, period)

@@ -59,11 +59,13 @@ class Line:
 
 
 async def call(application: ASGIApp, path: str, line: Line, method: str = "GET", **headers: str) -> None:
-    """`path`: with its query. Whatever the application raises is raised here."""
+    """`path`: with its query, in which lone surrogates stand for bytes that are no UTF-8. Whatever the application
+    raises is raised here."""
     bare, _, query = path.partition("?")
+    asked = query.encode(errors="surrogateescape")
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
-        "path": bare, "raw_path": bare.encode(), "query_string": query.encode(), "root_path": "",
+        "path": bare, "raw_path": bare.encode(), "query_string": asked, "root_path": "",
         "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
         "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2),
     }  # fmt: skip

@@ -81,9 +81,16 @@ class Page(HTMLParser):
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[str] = []
         self.tables: dict[str, list[list[str]]] = {}
-        """Rows of cells by the id of the heading that names their section."""
+        """Rows of cells by the id of the heading that names their section, and by the label of the table."""
+        self.links: list[tuple[str, str]] = []
+        """(text, address)"""
+        self.pairs: list[tuple[str, str]] = []
+        """Names and values of description lists."""
+        self.steps: list[tuple[str, str]] = []
+        """(mark, words) of the way to finality."""
         self.banner: list[str] | None = None
         """The points of the banner."""
+        self._label = ""
 
     @property
     def text(self) -> str:
@@ -97,13 +104,24 @@ class Page(HTMLParser):
         self.open.append((tag, attributes))
         rows = self.tables.setdefault(self._get_section(), [])
         if tag == "tr":
-            rows.append([])
+            row: list[str] = []
+            rows.append(row)
+            if self._label:
+                self.tables.setdefault(self._label, []).append(row)
+        elif tag == "table":
+            self._label = attributes.get("aria-label") or ""
+        elif tag == "a":
+            self.links.append(("", attributes.get("href") or ""))
+        elif tag == "dt":
+            self.pairs.append(("", ""))
         elif tag in ("td", "th"):
             rows[-1].append("")
         elif tag == "section" and "banner" in (attributes.get("class") or ""):
             self.banner = []
         elif tag == "li" and self.banner is not None and self._is_in_banner():
             self.banner.append("")
+        elif tag == "li" and self._is_in_steps():
+            self.steps.append((attributes.get("class") or "", ""))
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open and self.open[-1][0] == tag, f"</{tag}> closes {self.open[-1:]}"
@@ -118,16 +136,49 @@ class Page(HTMLParser):
             row[-1] = f"{row[-1]}{data}"
         elif self.banner and self._is_within("li") and self._is_in_banner():
             self.banner[-1] += data
+        if self._is_within("a"):
+            text, address = self.links[-1]
+            self.links[-1] = text + data, address
+        if self.pairs and self._is_within("dt"):
+            self.pairs[-1] = self.pairs[-1][0] + data, ""
+        elif self.pairs and self._is_within("dd"):
+            name, value = self.pairs[-1]
+            self.pairs[-1] = name, value + data
+        if self.steps and self._is_within("li") and self._is_in_steps():
+            mark, words = self.steps[-1]
+            self.steps[-1] = mark, words + data
 
     def get_rows(self, section: str) -> list[list[str]]:
         """Without the one of headings."""
         return [[" ".join(cell.split()) for cell in row] for row in self.tables.get(section, [])[1:]]
+
+    def get_link(self, text: str) -> str:
+        """Where the only link of that name leads; empty when there is none, as on the first and the last of pages."""
+        found = [address for words, address in self.links if words == text]
+        assert len(found) <= 1, f"{text} leads to {found}"
+        return found[0] if found else ""
+
+    def get_pair(self, name: str) -> str:
+        """The only value of that name."""
+        (value,) = [value for words, value in self.pairs if words == name]
+        return " ".join(value.split())
+
+    def get_marks(self) -> list[str]:
+        return [mark for mark, _ in self.steps]
+
+    def get_step(self, name: str) -> str:
+        """What is said of the step, behind its name."""
+        (words,) = [" ".join(words.split()) for _, words in self.steps if words.startswith(name)]
+        return words.removeprefix(name).strip()
 
     def _is_within(self, tag: str) -> bool:
         return any(name == tag for name, _ in self.open)
 
     def _is_in_banner(self) -> bool:
         return any("banner" in (attributes.get("class") or "") for _, attributes in self.open)
+
+    def _is_in_steps(self) -> bool:
+        return any(attributes.get("class") == "steps" for _, attributes in self.open)
 
     def _get_section(self) -> str:
         for name, attributes in reversed(self.open):
