@@ -210,20 +210,27 @@ def get_statement(address: Address, asset: Address, epoch: int | str, cursor: st
 def list_payments(
     *,
     account: Address | None = None,
+    direction: str | None = None,
+    counterparty: Address | None = None,
     asset: Address | None = None,
     kind: str | None = None,
     reference: Hash | None = None,
+    status: str | None = None,
     from_s: int | None = None,
     to_s: int | None = None,
     cursor: str | None = None,
     limit: int | None = None,
 ) -> Call[PaymentsPage]:
-    """`from_s` and `to_s` are Unix seconds."""
+    """`direction`: `in` or `out`, as the account sees it; `counterparty`: whom it paid, or who paid it. `from_s` and
+    `to_s` are Unix seconds."""
     query = {
         "account": None if account is None else wire.encode_address(account),
+        "direction": direction,
+        "counterparty": None if counterparty is None else wire.encode_address(counterparty),
         "asset": None if asset is None else wire.encode_address(asset),
         "kind": kind,
         "reference": None if reference is None else wire.encode_bytes(reference),
+        "status": status,
         "from": None if from_s is None else hex(from_s),
         "to": None if to_s is None else hex(to_s),
         "cursor": cursor,

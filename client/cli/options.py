@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -250,6 +251,24 @@ def parse_payment_id(text: str) -> Hash:
 
 def parse_reference(text: str | None) -> Hash:
     return ZERO_HASH if text is None else parse_hash(text, "--reference")
+
+
+def parse_moment(text: str | None, what: str, *, is_end: bool = False) -> int | None:
+    """Unix seconds, from those or from `2026-11-25` or `2026-11-25T13:45:00` in UTC. A day begins with its first second
+    and ends, with `is_end`, with its last. Raises `BadUsage`."""
+    if text is None:
+        return None
+    if text.isascii() and text.isdecimal() and len(text) <= 12:
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadUsage(f"{what}: Unix seconds, or a time such as 2026-11-25 or 2026-11-25T13:45:00 (UTC)") from error
+    seconds = int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp())
+    if seconds < 0:
+        raise BadUsage(f"{what}: {text} is before 1970")
+    is_day = len(text) <= 10
+    return seconds + 86_399 if is_end and is_day else seconds
 
 
 def parse_valid_until(text: str | None, now_s: int) -> int:

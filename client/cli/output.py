@@ -18,6 +18,9 @@ from client.protocol import Asset, HeldReceipt
 _WIDEST = 1000
 """Columns: what does not fit a terminal's line goes on in the next, and can still be copied."""
 
+_JOINER = "\N{ZERO WIDTH JOINER}"
+"""Part of many emoji."""
+
 _console = Console(highlight=False, soft_wrap=True, width=_WIDEST)
 _notes = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -77,7 +80,7 @@ def print_receipt(held: HeldReceipt, assets: Sequence[Asset], path: str) -> None
     if any(payment.reference):
         fields.append(("reference", wire.encode_bytes(payment.reference)))
     if payment.memo:
-        fields.append(("memo", payment.memo))
+        fields.append(("memo", show_text(payment.memo)))
     fields.append(("block", f"{header.number}, record {receipt.index} of {header.record_count}"))
     fields.append(("time", show_time_ms(header.timestamp)))
     if receipt.inclusion is not None:
@@ -112,6 +115,19 @@ def show_time(seconds: int) -> str:
 def show_time_ms(milliseconds: int) -> str:
     moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
     return f"{moment:%Y-%m-%d %H:%M:%S}.{milliseconds % 1000:03} UTC"
+
+
+def show_machine_time(milliseconds: int) -> str:
+    """ISO 8601, in UTC."""
+    moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
+
+
+def show_text(text: str) -> str:
+    """What others wrote, with nothing in it that would steer a terminal or turn the direction of writing."""
+    return "".join(
+        [letter if letter.isprintable() or letter == _JOINER else "\N{REPLACEMENT CHARACTER}" for letter in text]
+    )
 
 
 def style_status(status: str) -> str:

@@ -1,29 +1,26 @@
-"""Paying, and what is left of it: `balance send tip withdraw receipt statement`."""
+"""Paying, and what is left of it: `balance send tip withdraw receipt`."""
 
 import time
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
 from chain import wire
-from chain.block import PAYMENT
-from chain.errors import MalformedRequest, NotFound
+from chain.errors import NotFound
 from chain.kinds import TIP, TRANSFER, WITHDRAW
 from chain.payment import Output
-from chain.primitives import MAX_U64, Address, Hash
+from chain.primitives import Address, Hash
 from chain.receipt import check_inclusion, check_receipt
-from chain.statement import Credit
 from client.cli import options, output
 from client.cli.exits import BadUsage, NotYet
 from client.errors import OutcomeUnknown
 from client.files import write_durably
 from client.ledgers import Ledger
 from client.node import Node
-from client.protocol import Asset, HeldReceipt, NodeInfo, StatementPage
+from client.protocol import Asset, HeldReceipt, NodeInfo
 from client.receipts import ReceiptStore
 from client.settlement import Ethereum
-from client.statements import check_commitment, check_sums
 from client.wallet import resend
 
 _POLL_S: Final = 0.5
@@ -37,7 +34,7 @@ Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait at mo
 
 
 def register(app: typer.Typer) -> None:
-    for command in (balance, send, tip, withdraw, receipt, statement):
+    for command in (balance, send, tip, withdraw, receipt):
         app.command()(command)
 
 
@@ -214,38 +211,6 @@ def receipt(
     _show_receipt(held, assets, store, out, is_json)
 
 
-def statement(
-    who: Annotated[str | None, typer.Argument(help="An address or a key's name. [your key]")] = None,
-    asset_name: options.AssetName = None,
-    epoch: Annotated[str | None, typer.Option("--epoch", help="Its number. [the open one]")] = None,
-    node_url: options.NodeUrl = options.DEFAULT_NODE_URL,
-    l1_url: options.L1Url = options.DEFAULT_L1_URL,
-    settlement: options.Settlement = None,
-    key: options.Key = None,
-    private_key: options.PrivateKey = None,
-    keys_dir: options.KeysDir = None,
-    is_json: options.Json = False,
-) -> None:
-    """Show every debit and credit of an account in one epoch, with the balance after each.
-
-    The sums are checked, and once the epoch is sealed also that the operator committed to exactly these entries.
-    """
-    address = options.find_address(who, key, private_key, keys_dir)
-    with Node(node_url) as node:
-        info = node.get_info()
-        asset = options.choose_asset(asset_name, info.assets)
-        number = info.epoch if epoch is None else _parse_epoch(epoch)
-        pages = list(node.iterate_statement(address, asset.address, number))
-        check_sums(pages)
-        if pages[0].debits is not None:
-            _, ledger = options.contact(node, l1_url, settlement)
-            check_commitment(pages, node.get_account_proof(address, asset.address, number), address, ledger)
-    if is_json:
-        output.print_json(_join_pages(pages))
-    else:
-        _show_statement(address, asset, pages)
-
-
 # --- receipts
 
 
@@ -301,7 +266,7 @@ def _check(held: HeldReceipt, ledger: Ledger) -> None:
         check_inclusion(held.receipt.header, held.receipt.inclusion, ledger.domain)
 
 
-# --- balances and statements
+# --- balances
 
 
 def _read_l1_balances(l1_url: str, info: NodeInfo, address: Address) -> dict[Address, int]:
@@ -312,44 +277,3 @@ def _read_l1_balances(l1_url: str, info: NodeInfo, address: Address) -> dict[Add
         return {asset.address: get_balance(ethereum, asset.address, address) for asset in info.assets}
     finally:
         ethereum.close()
-
-
-def _parse_epoch(text: str) -> int:
-    try:
-        return wire.decode_quantity(text, "--epoch", MAX_U64)
-    except MalformedRequest as error:
-        raise BadUsage(str(error)) from error
-
-
-def _join_pages(pages: list[StatementPage]) -> dict[str, Any]:
-    """One statement: the lists of all pages, everything else as the first page has it."""
-    joined = dict(pages[0].form)
-    for page in pages[1:]:
-        for name in ("debits", "credits"):
-            joined[name] = [*joined[name], *page.form[name]]
-    joined["cursor"] = None
-    return joined
-
-
-def _show_statement(address: Address, asset: Asset, pages: list[StatementPage]) -> None:
-    first = pages[0]
-    output.print_line(f"{wire.encode_address(address)} in {asset.symbol}, epoch {first.epoch}", "bold")
-    rows = [["opening", "", "", "", output.show_amount(first.opening, asset)]]
-    for line in [line for page in pages for line in page.entries]:
-        entry = line.entry
-        sign, side = ("+", "credit") if isinstance(entry, Credit) else ("-", "debit")
-        rows.append(
-            [
-                side if entry.type == PAYMENT else "deposit",
-                f"{line.block}/{line.record}",
-                wire.encode_bytes(entry.id),
-                sign + output.show_amount(entry.amount, asset),
-                output.show_amount(line.balance, asset),
-            ]
-        )
-    rows.append(["closing", "", "", "", output.show_amount(first.closing, asset)])
-    output.print_table(["entry", "block/record", "id", "amount", "balance"], rows, right=["amount", "balance"])
-    if first.debits is None:
-        output.note("no commitment holds these entries: the epoch is still open, or nothing happened in it")
-    else:
-        output.note("these are the entries that the operator has signed a commitment to")

@@ -1,5 +1,6 @@
 """The whole network, used as its users use it: JSON-RPC, the `tally` command, Ethereum."""
 
+import csv
 import json
 import secrets
 import time
@@ -240,6 +241,53 @@ def test_lists_show_every_payment_once_and_statements_add_up(network: Network) -
         assert [credit["balance"] for credit in statement["credits"]][-1] == statement["closing"]
         total = int(statement["closing"], 16)
     assert total == sum(range(1, 26)) == network.get_balance(payee)
+
+
+def test_an_account_s_books_agree_with_the_ledger(network: Network, tmp_path: Path) -> None:
+    payee, other = make_address(), make_address()
+    who, token = wire.encode_address(payee), network.facts["token"]
+    nonce = network.next_nonce(8)
+    paid: list[list[tuple[bytes, int]]] = [[(payee, 7)], [(other, 5), (payee, 3), (payee, 2)], [(payee, 1)]]
+    for number, outputs in enumerate(paid):
+        memo = f"number {number}"
+        receipt = network.call("tally_sendPayment", *network.sign(8, outputs, nonce=nonce + number, memo=memo))
+
+    def read(*arguments: str) -> list[tuple[str, str, str]]:
+        done = network.run_tally("history", who, "--json", *arguments, home=tmp_path)
+        assert done.status == 0, done
+        return [(item["direction"], item["amount"], item["memo"]) for item in json.loads(done.output)["items"]]
+
+    whole = [
+        ("in", "0x1", "number 2"),
+        ("in", "0x3", "number 1"),
+        ("in", "0x2", "number 1"),
+        ("in", "0x7", "number 0"),
+    ]
+    assert read() == read("--all") == whole
+    assert read("--counterparty", wire.encode_address(network.addresses[8]), "--direction", "in") == whole
+    assert read("--counterparty", wire.encode_address(other)) == read("--direction", "out") == []
+    assert read("--limit", "1") == whole[:1]
+    network.wait_for_status(receipt["id"], "committed", "final")
+    assert read("--status", "accepted") == [] and read("--asset", token, "--from", "2020-01-01") == whole
+    epochs = {network.call("tally_getPayment", item["id"])["epoch"] for item in list_payments(network, who)}
+    total = 0
+    for epoch in sorted([int(epoch, 16) for epoch in epochs]):
+        path = tmp_path / f"{epoch}.csv"
+        arguments = ("--asset", token, "--epoch", str(epoch), "--csv", str(path))
+        done = network.run_tally("statement", who, *arguments, home=tmp_path)
+        assert done.status == 0, done
+        lines = path.read_text().splitlines()
+        assert "# committed: by the operator's signature" in lines
+        rows = list(csv.DictReader([line for line in lines if not line.startswith("# ")]))
+        assert lines[-1] == f"# end of {len(rows)} rows"
+        total += sum([int(row["paid_in_base_units"]) for row in rows])
+        assert int(rows[-1]["balance_base_units"]) == total
+    assert total == 13 == network.get_balance(payee)
+
+
+def list_payments(network: Network, account: str) -> list[Any]:
+    items: list[Any] = network.call("tally_listPayments", {"account": account})["items"]
+    return items
 
 
 def test_a_block_is_found_by_number_and_by_hash(network: Network) -> None:

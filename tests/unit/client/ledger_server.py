@@ -3,9 +3,12 @@
 from typing import Any
 
 from chain import wire
+from chain.block import DEPOSIT, PAYMENT, Deposit, Record
 from chain.errors import NotFound
 from chain.evidence import build_withdrawal_claim
+from chain.kinds import WITHDRAW
 from chain.payment import SignedPayment, check_signed_payment
+from chain.primitives import Address
 from chain.statement import Withdrawal
 from chain.transition import check_payment
 from client.protocol import decode_payment_form
@@ -101,6 +104,69 @@ class LedgerServer:
             "gasUsed": "0x1",
         }
 
+    def tally_listPayments(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Newest first; the cursor is how many were passed over. Of the filters, those of `_is_wanted`."""
+        known = [
+            record
+            for block, _ in reversed(self.scene.blocks)
+            for record in reversed(block.records)
+            if isinstance(record, SignedPayment) and self._is_wanted(record, wanted)
+        ]
+        start = int(wanted.get("cursor", "0"))
+        end = start + int(wanted["limit"], 16)
+        items = [self.scene.get_receipt(record) for record in known[start:end]]
+        for item in items:
+            del item["siblings"]
+        return {"items": items, "cursor": str(end) if end < len(known) else None}
+
+    def tally_getStatement(self, address: str, asset: str, epoch: str, cursor: str | None = None) -> dict[str, Any]:
+        """Of the open epoch, with two entries a page: its roots are not known yet."""
+        assert int(epoch, 16) == self.scene.replay.state.epoch
+        account, token = wire.decode_address(address, "address"), wire.decode_address(asset, "asset")
+        first_open = self.scene.sealed[-1][0].last_block + 1 if self.scene.sealed else 1
+        balance = opening = 0
+        lines: list[tuple[str, dict[str, Any]]] = []
+        for block, _ in self.scene.blocks:
+            if block.header.number == first_open:
+                opening = balance
+            for index, record in enumerate(block.records):
+                place = {"block": hex(block.header.number), "record": hex(index), "id": wire.encode_bytes(record.id)}
+                for side, kind, amount, more in list_changes(record, account, token):
+                    balance += amount if side == "credits" else -amount
+                    entry = {**place, "type": hex(kind), "amount": hex(amount), "balance": hex(balance), **more}
+                    if block.header.number >= first_open:
+                        lines.append((side, entry))
+        start = int(cursor or "0")
+        page = lines[start : start + 2]
+        return {
+            "address": address,
+            "asset": asset,
+            "epoch": epoch,
+            "opening": hex(opening),
+            "closing": hex(balance),
+            "debitsSum": hex(sum([int(entry["amount"], 16) for side, entry in lines if side == "debits"])),
+            "creditsSum": hex(sum([int(entry["amount"], 16) for side, entry in lines if side == "credits"])),
+            "debitsRoot": None,
+            "creditsRoot": None,
+            "debits": [entry for side, entry in page if side == "debits"],
+            "credits": [entry for side, entry in page if side == "credits"],
+            "cursor": str(start + 2) if start + 2 < len(lines) else None,
+        }
+
+    def _is_wanted(self, signed: SignedPayment, wanted: dict[str, Any]) -> bool:
+        payment = signed.payment
+        payees = [wire.encode_address(output.to) for output in payment.outputs]
+        payer, account = wire.encode_address(payment.payer), wanted["account"]
+        other = wanted.get("counterparty")
+        is_out = payer == account and (other is None or other in payees)
+        is_in = account in payees and (other is None or other == payer)
+        return (
+            {"out": is_out, "in": is_in, None: is_out or is_in}[wanted.get("direction")]
+            and wanted.get("kind", payment.kind) == payment.kind
+            and wanted.get("asset", wire.encode_address(payment.asset)) == wire.encode_address(payment.asset)
+            and wanted.get("reference", wire.encode_bytes(payment.reference)) == wire.encode_bytes(payment.reference)
+        )
+
     def _find(self, payment_id: bytes) -> SignedPayment | None:
         for block, _ in self.scene.blocks:
             for record in block.records:
@@ -113,3 +179,21 @@ class LedgerServer:
         if signed is None:
             raise NotFound(f"payment {payment_id}")
         return signed
+
+
+def list_changes(record: Record, account: Address, asset: Address) -> list[tuple[str, int, int, dict[str, str]]]:
+    """(side, type, amount, what else an entry of that side has), the debit first."""
+    if isinstance(record, Deposit):
+        is_ours = (record.account, record.asset) == (account, asset)
+        return [("credits", DEPOSIT, record.amount, {"output": "0x0"})] if is_ours else []
+    payment = record.payment
+    if payment.asset != asset:
+        return []
+    changes = []
+    if payment.payer == account:
+        changes.append(("debits", PAYMENT, payment.total, {"number": hex(payment.nonce)}))
+    if payment.kind != WITHDRAW:
+        for index, output in enumerate(payment.outputs):
+            if output.to == account:
+                changes.append(("credits", PAYMENT, output.amount, {"output": hex(index)}))
+    return changes

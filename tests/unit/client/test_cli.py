@@ -1,15 +1,18 @@
 """`tally` as people and programs use it: what it prints, and how it ends."""
 
+import csv
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from chain import wire
-from client.cli import options, output, run
+from chain.payment import Output
+from client.cli import books, options, output, run
 from client.cli.exits import BadUsage
 from client.ledgers import LedgerBook
 from client.protocol import Asset
@@ -72,6 +75,9 @@ class TestUsage:
     @pytest.mark.parametrize(
         "arguments",
         [["nonsense"], ["send"], ["send", "0x12", "1"], ["verify"], ["verify", "missing.json"], ["keys", "new"],
+         ["history", "0x12"], ["history", "--direction", "up"], ["history", "--limit", "0"],
+         ["history", "--from", "soon"], ["history", "--reference", "0x12"], ["history", "--all", "--limit", "5"],
+         ["history", "--csv", "f", "--json"], ["statement", "--csv", "f", "--json"],
          ["receipt", "0x12"], ["receipt", "0x" + "11" * 32, "--wait", "forever"], ["balance", "--bogus"]],
     )  # fmt: skip
     def test_a_wrong_use_ends_with_64(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,7 +94,7 @@ class TestUsage:
         out = capsys.readouterr().out
         for name in (
             "devnet", "node", "l1", "deploy", "keys", "balance", "deposit", "send", "tip", "withdraw", "claim",
-            "receipt", "statement", "verify", "audit", "version",
+            "receipt", "history", "statement", "verify", "audit", "version",
         ):  # fmt: skip
             assert f" {name} " in out
 
@@ -143,6 +149,19 @@ class TestArguments:
         for text in ("99", "0", "-5", "soon", "+", "1.5", "9" * 30):
             with pytest.raises(BadUsage):
                 options.parse_valid_until(text, 100)
+
+    def test_a_moment_is_a_time_or_a_day_which_has_a_beginning_and_an_end(self) -> None:
+        day = 1_795_564_800
+        assert options.parse_moment(None, "--from") is None
+        assert options.parse_moment("2026-11-25", "--from") == day
+        assert options.parse_moment("2026-11-25", "--to", is_end=True) == day + 86_399
+        for is_end in (False, True):
+            assert options.parse_moment(str(day), "--to", is_end=is_end) == day
+            assert options.parse_moment("2026-11-25T01:00:00", "--to", is_end=is_end) == day + 3600
+            assert options.parse_moment("2026-11-25T01:00:00+01:00", "--to", is_end=is_end) == day
+        for text in ("", "tomorrow", "-5", "2026-13-01", "1969-12-31", "9" * 13):
+            with pytest.raises(BadUsage):
+                options.parse_moment(text, "--from")
 
     def test_a_payment_is_named_by_its_id_or_by_a_file(self, tmp_path: Path) -> None:
         name = "0x" + "ab" * 32
@@ -303,6 +322,173 @@ class TestReceipts:
         assert run(["receipt", "0x" + "11" * 32]) == 1
         assert "not_found" in capsys.readouterr().err
         assert run(["receipt", "0x" + "11" * 32, "--offline"]) == 1
+
+
+HOSTILE_MEMO = "=cmd|'/c calc'!A0, \"[bold]\"\x1b[31m\u202e"
+
+
+class TestBooks:
+    @pytest.fixture
+    def paid(self, network: Scene) -> Scene:
+        """Five more of Alice's payments, the last one to Bob and to herself."""
+        self.others = [
+            sign(make_payment(BOB, 5 + number, 10 + number, kind="tip", memo=HOSTILE_MEMO), ALICE_KEY)
+            for number in range(4)
+        ]
+        split = make_payment(BOB, 1, 20, reference=b"\x42" * 32)
+        split = msgspec.structs.replace(split, outputs=(Output(BOB, 3), Output(ALICE, 4), Output(BOB, 2)))
+        self.split = sign(split, ALICE_KEY)
+        for signed in (*self.others, self.split):
+            network.add_block(signed)
+        return network
+
+    def run_history(self, capsys: pytest.CaptureFixture[str], who: bytes, *arguments: str) -> list[tuple[Any, ...]]:
+        code, answer = run_json(capsys, "history", wire.encode_address(who), *arguments)
+        assert (code, answer["address"]) == (0, wire.encode_address(who))
+        return [(item["direction"], item["kind"], item["decimal"]) for item in answer["items"]]
+
+    def test_what_came_and_went_is_shown_newest_first(self, paid: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+        tips = [("tip", f"0.0{8 - number}") for number in range(4)]
+        assert self.run_history(capsys, BOB) == [
+            ("in", "transfer", "0.03"),
+            ("in", "transfer", "0.02"),
+            *[("in", *tip) for tip in tips],
+            ("in", "transfer", "0.01"),
+            ("l1", "withdraw", "2"),
+            ("in", "transfer", "0.3"),
+            ("in", "transfer", "0.7"),
+        ]
+        assert self.run_history(capsys, ALICE) == [
+            ("out", "transfer", "0.03"),
+            ("self", "transfer", "0.04"),
+            ("out", "transfer", "0.02"),
+            *[("out", *tip) for tip in tips],
+            ("out", "transfer", "0.01"),
+            ("out", "withdraw", "2"),
+            ("self", "transfer", "0.05"),
+            ("out", "transfer", "0.3"),
+            ("out", "transfer", "0.7"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("arguments", "count"),
+        [
+            ([], 12), (["--kind", "tip"], 4), (["--direction", "in"], 2), (["--direction", "out"], 12),
+            (["--reference", "0x" + "42" * 32], 3), (["--counterparty", wire.encode_address(BOB)], 10),
+            (["--counterparty", wire.encode_address(ALICE)], 2), (["--asset", "TOK"], 12), (["--asset", "ether"], 0),
+            (["--counterparty", wire.encode_address(BOB), "--direction", "in"], 0), (["--limit", "2"], 4),
+            (["--limit", "50"], 12), (["--all"], 12),
+        ],
+    )  # fmt: skip
+    def test_filters_choose(
+        self, paid: Scene, capsys: pytest.CaptureFixture[str], arguments: list[str], count: int
+    ) -> None:
+        assert len(self.run_history(capsys, ALICE, *arguments)) == count
+
+    def test_all_pages_are_followed_and_a_limit_is_kept_over_them(
+        self, paid: Scene, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = self.run_history(capsys, ALICE, "--all")
+        monkeypatch.setattr(books, "_PAGE", 3)
+        assert self.run_history(capsys, ALICE, "--all") == whole
+        assert self.run_history(capsys, ALICE, "--limit", "7") == whole[:9]
+        name = wire.encode_address(ALICE)
+        assert run_json(capsys, "history", name, "--limit", "7")[1]["hasMore"] is True
+        assert run_json(capsys, "history", name, "--all")[1]["hasMore"] is False
+
+    def test_people_see_a_line_for_each_and_nothing_that_steers_their_terminal(
+        self, paid: Scene, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["history", wire.encode_address(BOB), "--limit", "3"]) == 0
+        out, err = capsys.readouterr()
+        for text in ("+0.03 TOK", "+0.08 TOK", "tip", "accepted", wire.encode_address(ALICE), "=cmd|", '"[bold]"'):
+            assert text in out
+        assert "\x1b[31m" not in out and "\u202e" not in out
+        assert len(out.splitlines()) == 2 + 4
+        assert "there are more" in err
+        assert run(["history", "0x" + "11" * 20]) == 0
+        assert "no payments" in capsys.readouterr().err
+
+    def test_a_csv_file_is_whole_exact_and_harmless(
+        self, paid: Scene, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(books, "_PAGE", 3)
+        assert run(["history", wire.encode_address(BOB), "--csv", "bob.csv", "--direction", "in"]) == 0
+        assert "bob.csv: 10 rows" in capsys.readouterr().err
+        text = (tmp_path / "bob.csv").read_bytes().decode()
+        lines = text.split("\r\n")
+        facts = [line for line in lines if line.startswith("# ")]
+        assert facts[-1] == "# end of 10 rows" and "# filter: direction=in" in facts
+        rows = list(csv.DictReader([line for line in lines if not line.startswith("# ")]))
+        assert [row["amount"] for row in rows[:3]] == ["0.03", "0.02", "0.08"]
+        assert [row["base_units"] for row in rows[:3]] == ["3", "2", "8"]
+        assert rows[2]["memo"] == "'" + HOSTILE_MEMO
+        assert rows[0]["time"].endswith("Z") and rows[0]["payment_id"] == wire.encode_bytes(self.split.id)
+        assert run(["history", wire.encode_address(BOB), "--csv", "-", "--limit", "1"]) == 0
+        out, err = capsys.readouterr()
+        assert out.endswith("# end of 2 rows\r\n") and "# limit: the newest 1 payments" in out
+        assert "there are more" in err
+
+    def test_a_csv_file_that_cannot_be_whole_is_not_there(
+        self, paid: Scene, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        assert run(["history", wire.encode_address(BOB), "--csv", "none/bob.csv"]) == 64
+        block, signature = paid.blocks[1]
+        forged = msgspec.structs.replace(paid.first, payment=msgspec.structs.replace(paid.first.payment, memo="other"))
+        paid.blocks[1] = msgspec.structs.replace(block, records=(forged, *block.records[1:])), signature
+        (tmp_path / "bob.csv").write_text("the one before")
+        assert run(["history", wire.encode_address(BOB), "--csv", "bob.csv"]) == 1
+        assert (tmp_path / "bob.csv").read_text() == "the one before"
+        assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["bob.csv"]
+
+    def test_a_payment_that_is_none_of_the_account_s_is_a_bad_reply(
+        self, paid: Scene, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(LedgerServer, "_is_wanted", lambda *_: True)
+        assert run(["history", "0x" + "11" * 20]) == 3
+        assert "bad reply" in capsys.readouterr().err
+
+    def test_a_statement_is_checked_from_the_opening_to_the_closing(
+        self, paid: Scene, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        code, form = run_json(capsys, "statement", wire.encode_address(BOB), "--asset", "TOK")
+        assert (code, form["opening"], form["closing"], form["cursor"]) == (0, hex(100), hex(100 + 1 + 26 + 5), None)
+        assert [entry["amount"] for entry in form["credits"]] == [hex(each) for each in (1, 5, 6, 7, 8, 3, 2)]
+        assert run(["statement", wire.encode_address(ALICE), "--asset", "TOK"]) == 0
+        out = capsys.readouterr().out
+        for text in ("opening", "closing", "-0.09 TOK", "+0.04 TOK"):
+            assert text in out
+
+    def test_a_statement_that_does_not_add_up_is_refused(
+        self, paid: Scene, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        honest = LedgerServer.tally_getStatement
+
+        def cheat(server: LedgerServer, *params: str) -> Any:
+            form = honest(server, *params)
+            for entry in form["credits"][:1]:
+                entry["balance"] = hex(int(entry["balance"], 16) + 1)
+            return form
+
+        monkeypatch.setattr(LedgerServer, "tally_getStatement", cheat)
+        for arguments in ([], ["--json"], ["--csv", "s.csv"]):
+            assert run(["statement", wire.encode_address(BOB), "--asset", "TOK", *arguments]) == 1
+            assert "invalid_proof" in capsys.readouterr().err
+        assert not (tmp_path / "s.csv").exists()
+
+    def test_a_statement_is_written_for_spreadsheets(self, paid: Scene, tmp_path: Path) -> None:
+        assert run(["statement", wire.encode_address(ALICE), "--asset", "TOK", "--csv", "s.csv"]) == 0
+        lines = (tmp_path / "s.csv").read_bytes().decode().split("\r\n")
+        rows = list(csv.DictReader([line for line in lines if not line.startswith("# ")]))
+        opening = next(line for line in lines if line.startswith("# opening: "))
+        closing = next(line for line in lines if line.startswith("# closing: "))
+        balance = int(opening.partition("(")[2].split()[0])
+        for row in rows:
+            balance += int(row["paid_in_base_units"] or 0) - int(row["paid_out_base_units"] or 0)
+            assert int(row["balance_base_units"]) == balance
+        assert balance == int(closing.partition("(")[2].split()[0])
+        assert [row["kind"] for row in rows] == ["debit"] * 6 + ["credit"]
+        assert (rows[-2]["paid_out"], rows[-1]["paid_in"]) == ("0.09", "0.04")
 
 
 class TestChecking:
