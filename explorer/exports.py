@@ -21,7 +21,7 @@ import csv
 import io
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
@@ -55,8 +55,8 @@ from node.refusals import Overloaded
 MAX_EXPORTS: Final = 4
 """At once."""
 
-SLICE: Final = 200
-"""Payments or entries read at a stretch: a few milliseconds. Payments that are being made come first."""
+SLICE: Final = 100
+"""Payments or entries read at a stretch: some 5 ms. Payments that are being made come first."""
 
 PAYMENT_COLUMNS: Final = (
     "time", "status", "kind", "direction", "payer", "payee", "amount", "asset", "asset_address", "base_units",
@@ -200,7 +200,7 @@ def list_rows(
         if direction is None:
             continue
         yield (
-            format_machine_time(payment.timestamp),
+            _format_time(payment.timestamp),
             commitments.compute_status(payment.epoch),
             payment.kind,
             direction,
@@ -288,7 +288,7 @@ def _build_entry_row(site: Site, entry: StatementEntry, commitments: Commitments
         others = [record.payer] if entry.is_credit else list(dict.fromkeys([output.to for output in record.outputs]))
     amounts = (entry.amount if entry.is_credit else None, None if entry.is_credit else entry.amount, entry.balance)
     return (
-        format_machine_time(record.timestamp),
+        _format_time(record.timestamp),
         commitments.compute_status(record.epoch),
         kind,
         " ".join([wire.encode_address(other) for other in others]),
@@ -372,6 +372,12 @@ def _format_decimal(base_units: int, token: Token) -> str:
     return format_amount(base_units, token).replace(",", "") if token.is_known else ""
 
 
+@lru_cache(maxsize=1024)
+def _format_time(time_ms: int) -> str:
+    """Of a block; its records are next to each other."""
+    return format_machine_time(time_ms)
+
+
 # --- forms
 
 
@@ -389,7 +395,7 @@ class CsvForm:
         for row in rows:
             cells = list(row)
             for place in guarded:
-                cells[place] = guard(str(cells[place]))
+                cells[place] = guard(str(row[place]))
             writer.writerow(cells)
         return table.getvalue().encode()
 

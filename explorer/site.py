@@ -39,10 +39,14 @@ class Tokens:
 
     def __init__(self, assets: dict[Address, AssetInfo]) -> None:
         self._assets = assets
+        self._tokens: dict[Address, Token] = {}
 
     def __getitem__(self, address: Address) -> Token:
-        info = ETHER_INFO if address == ETHER else self._assets.get(address, _UNKNOWN)
-        return describe_token(address, info)
+        token = self._tokens.get(address)
+        if token is None:
+            info = ETHER_INFO if address == ETHER else self._assets.get(address, _UNKNOWN)
+            token = self._tokens[address] = describe_token(address, info)
+        return token
 
     def list_all(self) -> list[Token]:
         """The listed ones, in the contract's order."""
