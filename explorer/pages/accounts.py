@@ -61,7 +61,11 @@ async def show_proof(site: Site, request: Request) -> Response:
     newest = site.sources.commitments.mined_epoch
     problem = ""
     if epoch and not (epoch.isascii() and epoch.isdecimal() and len(epoch) < 19 and 1 <= int(epoch) <= newest):
-        problem = f"Epoch: a number from 1 to {newest}, the last that is on Ethereum." if newest else "No epoch is yet."
+        problem = (
+            f"Epoch: a number from 1 to {newest}, the last that is on Ethereum."
+            if newest
+            else "No epoch is on Ethereum yet."
+        )
     try:
         chosen = wire.decode_address(asset, "asset") if asset else None
     except MalformedRequest as refusal:
