@@ -41,6 +41,7 @@ _SAY_SOMETHING_IS_NEW: Final = "sources.at(-1).emit('ledger', {height: %d, mined
 _TEMPLATE: Final = """{% extends "ledger.html" %}{% import "macros.html" as show %}
 {% set nav = "payments" %}
 {% block title %}Frame{% endblock %}
+{% block pace %} data-gap="400"{% endblock %}
 {% block main %}
 <h1>Frame</h1>
 {% call show.filters("/payments") %}{{ show.text_field("memo", "Memo") }}{% endcall %}
@@ -111,7 +112,7 @@ def open_page(reader: Reader, node: Node, *scripts: str, **options: Any) -> Page
     for script in (_EVENTS, *scripts):
         page.add_init_script(script)
     if options.get("java_script_enabled", True):
-        page.clock.install(time=NOW / 1000)
+        page.clock.install(time=NOW / 1000 - 3_600)  # it runs until it is stopped, and cannot be stopped in its past
         page.clock.pause_at(NOW / 1000)
     page.goto("/page")
     return page

@@ -5,7 +5,7 @@ from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain.primitives import ETHER, MAX_U128
@@ -45,6 +45,9 @@ ALLOWED = {
 
 HOSTILE = ["<script>alert(1)</script>", '"><b x="', "'&amp;\"", "]]>", "\x00\x0b", "\u202eevil", "\ud800", "{{ 7*7 }}"]
 
+unhurried = settings(deadline=None)
+"""How long a picture takes depends on the machine."""
+
 values = st.lists(st.integers(0, 2**140), max_size=70)
 
 
@@ -80,6 +83,7 @@ def list_ticks(chart: Chart) -> list[str]:
 # --- bars
 
 
+@unhurried
 @given(values)
 def test_the_table_says_every_value_and_their_sum(numbers: list[int]) -> None:
     chart = draw_bars("Payments an hour", name_points(numbers), PAYMENTS, "Hour")
@@ -89,6 +93,7 @@ def test_the_table_says_every_value_and_their_sum(numbers: list[int]) -> None:
     assert [said for said, _ in list_bars(chart)] == [": ".join(row) for row in chart.rows]
 
 
+@unhurried
 @given(st.lists(st.integers(0, 2**140), min_size=2, max_size=70))
 def test_bars_are_as_high_as_their_values(numbers: list[int]) -> None:
     heights = [height for _, height in list_bars(draw_bars("Payments", name_points(numbers), PAYMENTS, "Hour"))]
@@ -100,6 +105,7 @@ def test_bars_are_as_high_as_their_values(numbers: list[int]) -> None:
             assert abs(height - max(heights) * number / Fraction(most)) <= Fraction(2, 10)
 
 
+@unhurried
 @given(values)
 def test_all_is_drawn_within_the_picture(numbers: list[int]) -> None:
     for measure, is_wide in ((PAYMENTS, False), (VOLUME, True), (LAG, False)):
@@ -162,6 +168,7 @@ def test_gridlines_are_at_round_numbers(measure: Measure, most: int, ticks: list
     assert list_ticks(draw_bars("Any", name_points([most]), measure, "Hour")) == ticks
 
 
+@unhurried
 @given(st.integers(0, 2**140))
 def test_gridlines_are_few_and_enclose_every_value(most: int) -> None:
     for measure in (PAYMENTS, VOLUME, LAG):
@@ -172,6 +179,7 @@ def test_gridlines_are_few_and_enclose_every_value(most: int) -> None:
         assert most == 0 or height >= 60, "most of the picture is empty"
 
 
+@unhurried
 @given(st.integers(0, 2**140), st.integers(0, 30))
 def test_a_short_number_is_exact(value: int, decimals: int) -> None:
     assert read_short(format_short(value, decimals)) == Fraction(value, 10**decimals)
@@ -213,6 +221,7 @@ def test_a_line_joins_only_neighbours_that_are_there() -> None:
     assert [row[1] for row in chart.rows] == ["1 ms", "2 ms", "–", "3 ms", "–", "4 ms", "5 ms", "6 ms"]
 
 
+@unhurried
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=40), st.booleans())
 def test_more_is_never_drawn_lower(numbers: list[int], is_log: bool) -> None:
     dots = list_dots(draw_dots("Gas", name_points(numbers), GAS, "Epoch", is_log=is_log))
