@@ -56,7 +56,9 @@ async def show(site: Site, request: Request) -> Response:
     block = await find_block(site, request.path_params["block"])
     start = read_number(request.query_params, "from", block.record_count - 1) or 0
     view = await site.ask(lambda: _read_block(site, block, start))
-    return await site.show(request, "block.html", view=view, is_settled=view.status is PaymentStatus.FINAL)
+    # Without a next block, a link is still to come.
+    is_settled = view.status is PaymentStatus.FINAL and view.has_next
+    return await site.show(request, "block.html", view=view, is_settled=is_settled)
 
 
 async def find_block(site: Site, text: str) -> IndexedBlock:
@@ -107,7 +109,7 @@ def _read_list(site: Site, path: str, parameters: Mapping[str, str]) -> BlockLis
         raise NotFound(f"epoch {number}")
     first, end = (1, head + 1) if epoch is None else (epoch.first_block, epoch.last_block + 1)
     given = read_number(parameters, "before", 2**62)
-    before = end if given is None else max(first, min(given, end))
+    before = end if given is None else max(min(first + 1, end), min(given, end))  # never a page without blocks
     blocks = index.list_blocks(before, DEFAULT_LIMIT, first)
     shown = {} if number is None else {"epoch": str(number)}
     newer = min(before + DEFAULT_LIMIT, end)

@@ -114,7 +114,7 @@ def _read_list(site: Site, path: str, parameters: Mapping[str, str]) -> tuple[li
     index = site.sources.index
     end = index.get_counters().epoch + 1
     given = read_number(parameters, "before", 2**62)
-    before = end if given is None else max(1, min(given, end))
+    before = end if given is None else max(2, min(given, end))  # the first epoch is always there
     epochs = index.list_epochs(before, DEFAULT_LIMIT)
     newer = min(before + DEFAULT_LIMIT, end)
     return epochs, Links(
