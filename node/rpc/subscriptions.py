@@ -7,8 +7,9 @@
     commitments     {}                                               `tally_getCommitment`'s answer, when it changes
 
 A subscription is a task with a place in the ledger. It tells what stands there, as fast as its client reads, and goes
-on; nothing is queued for it. With `fromBlock`, the first block not heard of yet, a client that comes back misses
-nothing. One that falls too far behind is told so by name, and from where to go on, and is told nothing more.
+on; nothing is queued for it. A client that comes back with `fromBlock` misses nothing: from the block after the last
+one heard whole, or, where a filter hides whether it was whole, from that one again, whose payments it knows by their
+ids. One that falls too far behind is told so by name, and from where to go on, and is told nothing more.
 """
 
 import asyncio

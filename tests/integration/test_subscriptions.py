@@ -2,10 +2,13 @@
 
 import contextlib
 import json
+import os
 import secrets
+import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -285,6 +288,26 @@ def test_a_refusal_is_named_in_the_document(network: Network, interface: Interfa
         error = network.ask(method, *params)["error"]
         named = {each["$ref"].rpartition("/")[2] for each in interface.methods[method]["errors"]}
         assert error["data"]["code"] in named, (method, error)
+
+
+def test_the_failure_of_a_part_ends_the_node_and_is_told(network: Network) -> None:
+    """And the client goes on with the next node where it was."""
+    payee = make_address()
+    with Client(network) as client:
+        payments = client.call("tally_subscribe", "payments", {"account": wire.encode_address(payee)})
+        network.call("tally_sendPayment", *network.sign(0, [(payee, 5)]))
+        last = int(client.hear(payments)["block"]["number"], 16)
+        node = network.find_node()
+        assert node is not None
+        workers = Path(f"/proc/{node}/task/{node}/children").read_text().split()
+        os.kill(int(workers[0]), signal.SIGKILL)
+        client.expect_close(1001)
+    wait_until(lambda: network.find_node() not in (None, node) and network.is_serving(), "another node")
+    with Client(network) as client:
+        wanted = {"account": wire.encode_address(payee), "fromBlock": last + 1}
+        payments = client.call("tally_subscribe", "payments", wanted)
+        receipt = network.call("tally_sendPayment", *network.sign(0, [(payee, 5)]))
+        assert client.hear(payments)["id"] == receipt["id"]
 
 
 def test_the_end_of_the_node_is_told(network: Network) -> None:

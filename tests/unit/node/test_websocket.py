@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 import node.rpc.server
 import node.rpc.websocket
 from chain.errors import NotFound
+from node.rpc.websocket import SocketProtocol
 from tests.unit.node.running import soon
 from tests.unit.node.sockets import MAX_MESSAGE, Stand, open_stand, wait_until
 
@@ -211,13 +212,33 @@ async def test_a_client_who_takes_nothing_is_cut_off(stand: Stand, methods: Fake
                 await soon(client.connection.recv())
 
 
-async def test_a_slow_client_who_takes_something_is_not_cut_off(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node.rpc.websocket, "_LEAST_PROGRESS", 1)
-    async with stand.client(max_queue=1) as client:
-        for number in range(3):
-            await client.send(call("fill", id=number))
-        for number in range(3):
-            assert (await client.receive())["id"] == number
+class SlowTransport:
+    """How much is not taken yet, each time it is asked."""
+
+    def __init__(self, *sizes: int) -> None:
+        self._sizes = list(sizes)
+
+    def get_write_buffer_size(self) -> int:
+        return self._sizes.pop(0)
+
+
+@pytest.mark.parametrize("sizes", [(90_000, 60_000, 60_000, 43_616, 43_616, 27_233), (9, 9), (9, 0)])
+async def test_who_takes_too_little_for_too_long_is_given_up(sizes: tuple[int, ...]) -> None:
+    protocol: Any = SocketProtocol.__new__(SocketProtocol)
+    protocol.writable, protocol.transport = asyncio.Event(), SlowTransport(*sizes)
+    assert await soon(protocol.wait_until_writable(0.001)) is False
+    assert protocol.transport._sizes == []
+
+
+async def test_who_takes_enough_is_waited_for() -> None:
+    protocol: Any = SocketProtocol.__new__(SocketProtocol)
+    # Another look at the end of a wait, and one at the beginning of the next.
+    sizes = [10**9 - 20_000 * (at // 2 + at % 2) for at in range(10_000)]
+    protocol.writable, protocol.transport = asyncio.Event(), SlowTransport(*sizes)
+    waiting = asyncio.create_task(protocol.wait_until_writable(0.001))
+    await wait_until(lambda: len(protocol.transport._sizes) < 9_980)
+    protocol.writable.set()
+    assert await soon(waiting) is True
 
 
 # --- other addresses, other ends
