@@ -422,8 +422,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "fromBlock": {
                 **_ref("AnyQuantity"),
                 "description": "the first block to be told of, blocks and payments only: "
-                f"at most {MAX_BLOCKS_BACK:,} before the newest. To miss nothing after a connection has ended: the last "
-                "one heard of, whose payments may be told again",
+                f"at most {MAX_BLOCKS_BACK:,} before the newest. To miss nothing after a connection has ended: the "
+                "last one heard of, whose payments may be told again",
             },
         }
     ),
