@@ -7,10 +7,10 @@ import msgspec
 from fastapi import Request, Response
 
 from chain import wire
-from chain.errors import MalformedRequest, NotFound, Refusal
+from chain.errors import MalformedRequest, NotFound
 from chain.primitives import Address
 from explorer.filters import decode_first_second, decode_last_second, encode_query
-from explorer.listing import MAX_LIMIT
+from explorer.listing import read_cursor
 from explorer.pages.accounts import read_account
 from explorer.pages.blocks import decode_number
 from explorer.pages.payments import Links
@@ -49,15 +49,17 @@ async def show(site: Site, request: Request) -> Response:
     """`/address/{address}/statement?asset=&epoch=` or `&from=&to=`. Raises `NotFound` for what is no address."""
     account = await read_account(site, request.path_params["address"])
     default = account.holdings[0].asset if account.holdings else None
-    problem, view = "", None
+    status, problem, view = 200, "", None
     try:
         query = read_query(request.query_params, site, default)
         view = await _read(site, account.address, query, request)
-    except Refusal as refusal:
-        problem = str(refusal)
+    except MalformedRequest as refusal:
+        status, problem = 400, str(refusal)
+    except NotFound as refusal:
+        status, problem = 404, str(refusal)
     fields = dict(request.query_params) if view is None else view.query.texts
     return await site.show(
-        request, "statement.html", status=400 if problem else 200, account=account, tab="statement", view=view,
+        request, "statement.html", status=status, account=account, tab="statement", view=view,
         problem=problem, fields=fields,
     )  # fmt: skip
 
@@ -88,7 +90,7 @@ def read_query(parameters: Mapping[str, str], site: Site, default_asset: Address
 async def _read(site: Site, account: Address, query: StatementQuery, request: Request) -> StatementView:
     index, commitments = site.sources.index, site.sources.commitments
     cursor = request.query_params.get("cursor", "").strip() or None
-    limit = min(decode_number(request.query_params.get("limit", "")) or ENTRIES_SHOWN, MAX_LIMIT)
+    limit = read_cursor({"limit": request.query_params.get("limit", "")}, ENTRIES_SHOWN).limit
     asset, period, path = query.asset, query.period, get_path(request)
 
     def read() -> StatementView:
