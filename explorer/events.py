@@ -5,13 +5,16 @@ misses nothing, and costs no memory.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, Final
 
 import msgspec
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
+from explorer.download import Gate
 from explorer.headers import LIVE
 from explorer.sources import Sources
 from node.refusals import Overloaded
@@ -43,71 +46,92 @@ class Events:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._stopping = asyncio.Event()
-        self._count = 0
+        self._gate = Gate(MAX_READERS)
+        self._asking = asyncio.Lock()
+        self._asked_at = (-1, -1, -1)
+        """How far all was when `_head` was asked for."""
+        self._head = b""
 
     def stop(self) -> None:
         """Ends every stream: readers come back to whoever answers then."""
         self._stopping.set()
 
     async def answer(self, request: Request) -> Response:
-        """Raises `Overloaded`."""
-        if self._count >= MAX_READERS:
-            raise Overloaded(self._count)
         if request.method == "HEAD":
             return Response(headers={"cache-control": LIVE}, media_type="text/event-stream")
-        return StreamingResponse(
-            self._stream(), headers={"cache-control": LIVE, "x-accel-buffering": "no"}, media_type="text/event-stream"
-        )
+        return _EventStream(self._tell(), self._gate)
 
-    async def _stream(self) -> AsyncIterator[bytes]:
-        self._count += 1
-        try:
-            yield b"retry: 2000\n\n"
-            yield await self._tell_head()
-            async for event in self._follow():
-                yield event
-        finally:
-            self._count -= 1
-
-    async def _follow(self) -> AsyncIterator[bytes]:
-        height = self._sources.indexed.value
+    async def _tell(self) -> AsyncGenerator[bytes, None]:
         waits: dict[str, asyncio.Future[Any]] = {}
+        news = {"ledger"}  # to who has just come, all of it is
+        yield b"retry: 2000\n\n"
         try:
-            while True:
-                # Begun before the pause below, so that nothing is missed in it.
-                if "ledger" not in waits:
-                    waits["ledger"] = asyncio.ensure_future(self._sources.indexed.reach(height + 1))
-                if "commitments" not in waits:
-                    waits["commitments"] = asyncio.ensure_future(self._sources.commitments_change.wait())
-                if "stop" not in waits:
-                    waits["stop"] = asyncio.ensure_future(self._stopping.wait())
-                await asyncio.wait(waits.values(), timeout=_SILENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                news = [name for name, wait in waits.items() if wait.done()]
-                for name in news:
-                    del waits[name]
-                if "stop" in news:
-                    return
-                if "ledger" in news:
-                    height = self._sources.indexed.value
-                    yield await self._tell_head()
+            while "stop" not in news:
+                # Begun before anything is told: what happens while it is told, and in the pause, is told next.
+                self._begin_waits(waits)
+                head = await self._read_head() if "ledger" in news else b""
+                if head:
+                    yield head
                 if "commitments" in news:
                     yield b"event: commitments\ndata: {}\n\n"
                 if not news:
                     yield b": still here\n\n"
-                await asyncio.sleep(_INTERVAL_SECONDS)
+                await asyncio.wait([waits["stop"]], timeout=_INTERVAL_SECONDS)
+                untold = {"ledger"} if "ledger" in news and not head else set()
+                if not untold:
+                    await asyncio.wait(waits.values(), timeout=_SILENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                done = {name for name, wait in waits.items() if wait.done()}
+                for name in done:
+                    del waits[name]
+                news = done | untold
         finally:
             for wait in waits.values():
                 wait.cancel()
 
-    async def _tell_head(self) -> bytes:
-        counters = await self._sources.work(self._sources.index.get_counters)
-        commitments = self._sources.commitments
-        head = Head(
-            height=counters.height,
-            block=counters.block,
-            epoch=counters.epoch,
-            payments=counters.payment_count,
-            mined=commitments.mined_epoch,
-            final=commitments.final_epoch,
+    def _begin_waits(self, waits: dict[str, asyncio.Future[Any]]) -> None:
+        """Those that are not under way."""
+        sources = self._sources
+        if "ledger" not in waits:
+            waits["ledger"] = asyncio.ensure_future(sources.indexed.reach(sources.indexed.value + 1))
+        if "commitments" not in waits:
+            waits["commitments"] = asyncio.ensure_future(sources.commitments_change.wait())
+        if "stop" not in waits:
+            waits["stop"] = asyncio.ensure_future(self._stopping.wait())
+
+    async def _read_head(self) -> bytes:
+        """Asked for once for all who are told the same. Empty when too much is being read: pages go before."""
+        async with self._asking:
+            commitments = self._sources.commitments
+            asked_at = self._sources.indexed.value, commitments.mined_epoch, commitments.final_epoch
+            if asked_at != self._asked_at:
+                try:
+                    counters = await self._sources.work(self._sources.index.get_counters)
+                except Overloaded:
+                    return b""
+                head = Head(
+                    height=counters.height,
+                    block=counters.block,
+                    epoch=counters.epoch,
+                    payments=counters.payment_count,
+                    mined=commitments.mined_epoch,
+                    final=commitments.final_epoch,
+                )
+                self._head = b"event: ledger\ndata: " + msgspec.json.encode(head) + b"\n\n"
+                self._asked_at = asked_at
+            return self._head
+
+
+class _EventStream(StreamingResponse):
+    """Has its place from before the first byte until the reader goes or the events end."""
+
+    def __init__(self, events: AsyncGenerator[bytes, None], gate: Gate) -> None:
+        super().__init__(
+            events, headers={"cache-control": LIVE, "x-accel-buffering": "no"}, media_type="text/event-stream"
         )
-        return b"event: ledger\ndata: " + msgspec.json.encode(head) + b"\n\n"
+        self._events, self._gate = events, gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises `Overloaded` when there is no place."""
+        with self._gate.enter():
+            async with aclosing(self._events):
+                await super().__call__(scope, receive, send)

@@ -359,15 +359,15 @@ async def test_what_is_no_record_is_not_found(world: World, text: str) -> None:
 
 
 @contextmanager
-def open_late(directory: Path, ledger: RandomLedger) -> Iterator[tuple[World, IndexWriter]]:
-    """A node whose index does not have the last entry yet."""
+def open_late(directory: Path, ledger: RandomLedger, missing: int = 1) -> Iterator[tuple[World, IndexWriter]]:
+    """A node whose index does not have the last entries yet."""
     build_ledger(directory, ledger.parameters, ledger.entries)
     for file in directory.glob("index.sqlite*"):
         file.unlink()
     writer = IndexWriter(directory / "index.sqlite", ledger.parameters.genesis_hash)
-    apply(writer, ledger.entries[:-1])
+    apply(writer, ledger.entries[:-missing])
     world = World(directory, ledger.parameters, ledger.timestamp)
-    world.indexed.value = len(ledger.entries) - 1
+    world.indexed.value = len(ledger.entries) - missing
     sequencer: Any = SimpleNamespace(durable_block=len(ledger.headers), find_recent=lambda _: None)
     world.archive._sequencer = sequencer
     try:
