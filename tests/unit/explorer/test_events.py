@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -114,6 +114,14 @@ class Listener:
 
     async def end(self) -> None:
         await asyncio.wait_for(self._task, _PATIENCE_SECONDS)
+
+
+async def wait_until(is_reached: Callable[[], bool]) -> None:
+    for _ in range(100_000):
+        if is_reached():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it does not happen")
 
 
 async def test_a_reader_is_told_at_once_how_far_the_ledger_is(world: World, history: RandomLedger) -> None:
@@ -234,8 +242,7 @@ async def test_who_has_gone_costs_nothing(world: World) -> None:
     listeners = [Listener(world.explorer) for _ in range(5)]
     for listener in listeners:
         await listener.begin()
-    while len(world.indexed._waiters) < 5:
-        await asyncio.sleep(0)
+    await wait_until(lambda: len(world.indexed._waiters) == 5)
     tasks = asyncio.all_tasks()
     for listener in listeners:
         await listener.leave()
@@ -269,8 +276,7 @@ async def test_readers_who_come_at_once_are_counted(world: World, monkeypatch: p
     monkeypatch.setattr(events, "MAX_READERS", 3)
     explorer = Explorer(world.sources)
     listeners = [Listener(explorer) for _ in range(10)]
-    while not all(listener.start for listener in listeners):
-        await asyncio.sleep(0)
+    await wait_until(lambda: all(listener.start for listener in listeners))
     statuses = [listener.start["status"] for listener in listeners if listener.start]
     assert sorted(statuses) == [200] * 3 + [503] * 7
     for listener in listeners:
