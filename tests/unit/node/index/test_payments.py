@@ -158,6 +158,39 @@ def test_what_an_account_sees_of_its_payments(tmp_path: Path) -> None:
             assert reader.count_payments(wanted) == (len(wanted_names), None)
 
 
+def test_what_two_paid_each_other_is_sought_on_the_quieter_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = RandomLedger(23, account_count=4)
+    busy, quiet, *others = ledger.accounts
+    stranger = ledger.strangers[0]
+    ledger.list_asset()
+    ledger.add_block([ledger.make_deposit(ETHER, place, who, 1000) for place, who in enumerate(ledger.accounts)])
+    sought = {
+        quiet: ledger.make_payment(busy, 0, [Output(quiet, 1)]),
+        stranger: ledger.make_payment(busy, 1, [Output(stranger, 2)], "withdraw"),
+    }
+    for record in sought.values():
+        ledger.add_block([record])
+    for nonce in range(20):
+        ledger.add_block([ledger.make_payment(busy, 2 + nonce, [Output(others[nonce % 2], 1)])])
+        ledger.add_block([ledger.make_payment(others[0], nonce, [Output(busy, 1)])])
+    monkeypatch.setattr(payments, "MAX_VISITED", 3)
+    with open_index(tmp_path / "index.sqlite", ledger) as (_, reader):
+        for other, record in sought.items():
+            for direction in (None, Direction.OUT):
+                wanted = PaymentFilter(account=busy, direction=direction, counterparty=other)
+                for is_ascending in (False, True):
+                    page = reader.list_payments(wanted, is_ascending=is_ascending)
+                    assert ([payment.id for payment in page.items], page.cursor) == ([record.id], None)
+                assert reader.count_payments(wanted) == (1, None)
+            assert reader.list_payments(PaymentFilter(account=busy, direction=Direction.IN, counterparty=other)) == (
+                Page((), None)
+            )
+        nobody = PaymentFilter(account=busy, counterparty=b"\x01" * 20)
+        assert reader.list_payments(nobody) == Page((), None)
+
+
 def test_a_side_needs_an_account(reader: IndexReader) -> None:
     for wanted in (PaymentFilter(direction=Direction.IN), PaymentFilter(counterparty=b"\x01" * 20)):
         with pytest.raises(MalformedRequest, match="of which account"):

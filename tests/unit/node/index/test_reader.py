@@ -455,6 +455,9 @@ SEARCHES = {
     "FROM withdrawals WHERE place": "withdrawals USING INTEGER PRIMARY KEY (rowid=?)",
     "FROM debits s": "s USING PRIMARY KEY (holding=? AND place>? AND place<?)",
     "FROM credits s": "s USING PRIMARY KEY (holding=? AND place>? AND place<?)",
+    "FROM withdrawals WHERE recipient": (
+        "withdrawals USING INDEX withdrawals_by_recipient (recipient=? AND asset=? AND rowid>? AND rowid<?)"
+    ),
     "FROM withdrawals s": ("s USING INDEX withdrawals_by_recipient (recipient=? AND asset=? AND rowid>? AND rowid<?)"),
     "WHERE d.place": "d USING INTEGER PRIMARY KEY (rowid",
     "WHERE d.account": ("d USING INDEX deposits_by_account (account=? AND rowid>? AND rowid<?)"),
