@@ -56,8 +56,9 @@ async def show(site: Site, request: Request) -> Response:
     block = await find_block(site, request.path_params["block"])
     start = read_number(request.query_params, "from", block.record_count - 1) or 0
     view = await site.ask(lambda: _read_block(site, block, start))
-    # Without a next block, a link is still to come.
-    is_settled = view.status is PaymentStatus.FINAL and view.has_next
+    # Without a next block, a link is still to come; and a token may still say its name and its decimals.
+    is_known = all(site.tokens[line.record.asset].is_known for line in view.lines)
+    is_settled = view.status is PaymentStatus.FINAL and view.has_next and is_known
     return await site.show(request, "block.html", view=view, is_settled=is_settled)
 
 

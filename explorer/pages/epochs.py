@@ -67,7 +67,11 @@ async def show(site: Site, request: Request) -> Response:
     view = None if number is None else await read_epoch(site, number)
     if view is None:
         raise NotFound(f"epoch {text[:80]}")
-    return await site.show(request, "epoch.html", view=view, is_settled=view.line.stage is EpochStage.FINAL)
+    # A token may still say its name and its decimals.
+    is_known = all(site.tokens[line.asset].is_known for line in view.totals)
+    return await site.show(
+        request, "epoch.html", view=view, is_settled=view.line.stage is EpochStage.FINAL and is_known
+    )
 
 
 async def read_epoch(site: Site, number: int) -> EpochView | None:

@@ -29,7 +29,8 @@ class RecordView(msgspec.Struct, frozen=True):
 async def show(site: Site, request: Request) -> Response:
     """`/tx/{id}`: of a payment or a deposit. Raises `NotFound`, `Overloaded`."""
     view = await read_record(site, request.path_params["id"])
-    is_settled = view.line.word is PaymentStatus.FINAL
+    # A token may still say its name and its decimals.
+    is_settled = view.line.word is PaymentStatus.FINAL and site.tokens[view.record.asset].is_known
     if isinstance(view.record, IndexedDeposit):
         return await site.show(request, "deposit.html", view=view, is_settled=is_settled)
     return await site.show(request, "payment.html", view=view, is_settled=is_settled)

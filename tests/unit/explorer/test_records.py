@@ -324,6 +324,25 @@ async def test_what_is_not_final_is_not_kept(world: World, history: RandomLedger
         assert "As of" in answer.page.text
 
 
+async def test_what_is_said_of_a_token_without_a_name_is_not_kept(world: World, history: RandomLedger) -> None:
+    """After a start, before Ethereum has been asked."""
+    make_final(world, history, 7)
+    asset = history.assets[1]
+    world.info.take_asset(asset)
+    placed = next(
+        placed
+        for placed in history.payments
+        if placed.epoch < 7 and cast(SignedPayment, placed.record).payment.asset == asset
+    )
+    for path in (f"/tx/{encode_bytes(placed.record.id)}", f"/block/{placed.block}", f"/epoch/{placed.epoch}"):
+        world.info.take_asset(asset)
+        answer = await fetch(world.explorer, path)
+        assert answer.headers["cache-control"] == LIVE
+        assert encode_address(asset)[:8] + "…" in answer.page.text
+        world.info.take_asset(asset, AssetInfo("TOK1", LISTED))
+        assert (await fetch(world.explorer, path)).headers["cache-control"] == SETTLED
+
+
 # --- how it is found
 
 
