@@ -55,6 +55,13 @@ async def test_the_python_examples_are_python(world: World, name: str) -> None:
     compile(read_examples(await fetch(world.explorer, "/developers"))[name], name, "exec")
 
 
+async def test_what_is_listened_to_is_what_the_words_say(world: World) -> None:
+    answer = await fetch(world.explorer, "/developers")
+    assert "Every payment from or to an account" in answer.page.text
+    (wanted,) = re.findall(r"wanted = (.*)", read_examples(answer)["hear"])
+    assert list(json.loads(wanted)) == ["account"]
+
+
 async def test_the_shell_examples_ask_what_the_node_answers(world: World, history: RandomLedger) -> None:
     examples = read_examples(await fetch(world.explorer, "/developers", **HEADERS))
     for name in ("rest", "etherscan"):
