@@ -80,17 +80,6 @@ async def test_a_number_that_is_both_lists_both(world: World) -> None:
         assert isinstance(page, Page) and "This names more than one thing:" in page.text
 
 
-async def test_numbers_come_with_commas(make_world: MakeWorld) -> None:
-    """As pages show them."""
-    ledger = RandomLedger(5)
-    ledger.list_asset()
-    for number in range(1_002):
-        ledger.add_block([ledger.make_deposit(ledger.assets[0], number, ledger.accounts[0], 1)])
-    world = make_world(ledger)
-    for words in ("1,001", "1001", "#1,001", "block 1,001"):
-        assert await search(world, words) == "/block/1001"
-
-
 async def test_what_a_payment_and_a_reference_share_lists_both(make_world: MakeWorld) -> None:
     ledger = RandomLedger(5)
     ledger.run(30)

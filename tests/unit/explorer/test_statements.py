@@ -81,18 +81,18 @@ class Book:
 
 
 def list_books(history: RandomLedger) -> list[Book]:
-    return [Book(history, account, asset) for account in history.accounts[:3] for asset in history.assets[:2]]
+    return [Book(history, account, asset) for account in history.accounts[:2] for asset in history.assets[:2]]
 
 
 async def test_a_statement_of_all_time_has_every_entry(world: World, history: RandomLedger) -> None:
     commitments = commit(world, history)
     longest = 0
     for book in list_books(history):
-        leaves = await book.check(world, "&limit=20", lambda _: True, commitments)
+        leaves = await book.check(world, "&limit=30", lambda _: True, commitments)
         longest = max(longest, len(leaves))
         assert leaves[0].answer.page.get_pair("Opening balance") == book.amount(0)
-        await book.check(world, "", lambda _: True, commitments)
     assert longest > 2
+    await book.check(world, "", lambda _: True, commitments)
 
 
 async def test_a_statement_of_an_epoch_has_the_entries_of_its_blocks(world: World, history: RandomLedger) -> None:
