@@ -88,7 +88,7 @@ async def test_a_statement_of_all_time_has_every_entry(world: World, history: Ra
     commitments = commit(world, history)
     longest = 0
     for book in list_books(history):
-        leaves = await book.check(world, "&limit=30", lambda _: True, commitments)
+        leaves = await book.check(world, "&limit=15", lambda _: True, commitments)
         longest = max(longest, len(leaves))
         assert leaves[0].answer.page.get_pair("Opening balance") == book.amount(0)
     assert longest > 2
