@@ -1,13 +1,15 @@
 """A ledger with a past: payments of every kind, with all that payers may put into them, and a list of what was sent."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from chain import wire
 from chain.payment import Output, Payment, compute_payment_id
 from chain.primitives import ETHER, MAX_MEMO_SIZE, MAX_OUTPUTS, ZERO_HASH, Address, Hash
 from chain.signatures import sign_digest
+from node.rpc.envelope import MAX_BATCH
 from tests.network import Network, wait_until
 
 SEED: Final = 20_261_125
@@ -17,6 +19,9 @@ PAYMENTS: Final = 1_040
 _PHASES: Final = 4
 """Each in an epoch of its own."""
 _BATCH: Final = 130
+
+STATUSES: Final = ("accepted", "committed", "final")
+"""In their order: a payment's only ever moves on."""
 
 HOSTILE_MEMOS: Final = {
     "<script>alert(1)</script>": "<script>alert(1)</script>",
@@ -88,6 +93,14 @@ class Past:
             done.append(Sent(payment_id, payment, int(block["number"], 16), int(block["timestamp"], 16)))
         self.sent += done
         return done
+
+    def get_statuses(self, sent: Sequence[Sent]) -> dict[str, str]:
+        """As their receipts say: name → status."""
+        answers: list[Any] = []
+        for start in range(0, len(sent), MAX_BATCH):
+            part = sent[start : start + MAX_BATCH]
+            answers += self._network.batch([("tally_getReceipt", [payment.name]) for payment in part])
+        return {payment.name: answer["result"]["status"] for payment, answer in zip(sent, answers, strict=True)}
 
     def write(self, payer: int, *outputs: tuple[Address, int], **fields: object) -> Payment:
         """A payment with the next nonce of an account; `fields` are those of `Payment`."""

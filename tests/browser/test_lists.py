@@ -17,13 +17,10 @@ from playwright.sync_api import Page, expect
 from chain import wire
 from chain.primitives import ETHER, ZERO_HASH
 from tests.browser.markup import Element, parse
-from tests.browser.past import Past, Sent
+from tests.browser.past import STATUSES, Past, Sent
 from tests.network import Network
 
 MAX_PAGES: Final = 200
-
-STATUSES: Final = ("accepted", "committed", "final")
-"""In their order: a status only ever moves on."""
 
 Meanwhile = Callable[[], object]
 
@@ -310,9 +307,9 @@ def test_the_filter_by_status_is_as_truthful_as_the_receipts(network: Network, p
     """Statuses move on while pages are read: each is held between what it was before and what it is after."""
     past.pay(5, (past.accounts[6], 1))
     for number, status in enumerate(STATUSES):
-        before = get_statuses(network, past)
+        before = past.get_statuses(past.sent)
         shown = collect(network, f"/payments?status={status}")
-        after = get_statuses(network, past)
+        after = past.get_statuses(past.sent)
         assert len(shown) == len(set(shown))
         for name in before:
             if name in shown:
@@ -320,14 +317,6 @@ def test_the_filter_by_status_is_as_truthful_as_the_receipts(network: Network, p
             else:
                 assert (before[name], after[name]) != (status, status)
     assert set(before.values()) >= {"final"}
-
-
-def get_statuses(network: Network, past: Past) -> dict[str, str]:
-    names = [sent.name for sent in past.sent]
-    answers: list[Any] = []
-    for start in range(0, len(names), 1000):
-        answers += network.batch([("tally_getReceipt", [name]) for name in names[start : start + 1000]])
-    return {name: answer["result"]["status"] for name, answer in zip(names, answers, strict=True)}
 
 
 def test_what_is_no_filter_is_said_so(network: Network, past: Past) -> None:

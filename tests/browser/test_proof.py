@@ -241,6 +241,8 @@ def test_the_saved_page_verifies_from_disk_with_the_node_gone(
 ) -> None:
     network, l1_host = leaving_network, urlsplit(leaving_network.facts["l1Url"]).netloc
     url = network.facts["explorerUrl"]
+    # No token is configured here.
+    assert requests.get(f"{url}/operator", timeout=5).status_code == 404
     sent = Past(network).pay(0, (network.addresses[1], 5), memo="the node will be gone")
     network.wait_for_status(sent.name, "committed", "final")
     saved, file, tampered = tmp_path / "verify.html", tmp_path / "receipt.json", tmp_path / "tampered.json"
