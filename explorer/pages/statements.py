@@ -20,6 +20,8 @@ from node.payment_status import PaymentStatus
 
 ENTRIES_SHOWN: Final = 50
 
+_NAMES: Final = ("asset", "epoch", "from", "to")
+
 
 class StatementQuery(msgspec.Struct, frozen=True):
     """What a statement is of, as it stands in a URL."""
@@ -60,13 +62,13 @@ async def show(site: Site, request: Request) -> Response:
     fields = dict(request.query_params) if view is None else view.query.texts
     return await site.show(
         request, "statement.html", status=status, account=account, tab="statement", view=view,
-        problem=problem, fields=fields,
+        problem=problem, fields=fields, is_chosen=any(request.query_params.get(name) for name in _NAMES),
     )  # fmt: skip
 
 
 def read_query(parameters: Mapping[str, str], site: Site, default_asset: Address | None) -> StatementQuery:
     """Without a period it is of all time. Raises `MalformedRequest`: an asset that is none, both kinds of period."""
-    given = {name: parameters.get(name, "").strip() for name in ("asset", "epoch", "from", "to")}
+    given = {name: parameters.get(name, "").strip() for name in _NAMES}
     texts = {name: text for name, text in given.items() if text}
     if "asset" in texts:
         asset = wire.decode_address(texts["asset"], "asset")
