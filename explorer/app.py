@@ -51,6 +51,7 @@ _PAGES: Final[dict[str, _Show]] = {
     "/block/{block}": blocks.show,
     "/epochs": epochs.show_list,
     "/epoch/{epoch}": epochs.show,
+    "/token/{asset}": payments.show_token,
     "/charts": charts.show,
     "/reserves": reserves.show,
     "/operator": operator.show,

@@ -143,7 +143,7 @@ def _name(site: Site, what: str, form: Form) -> str:
 
 
 async def _begin_payments(site: Site, form: Form, parameters: dict[str, str]) -> AsyncGenerator[bytes, None]:
-    moment = await _fix_moment(site)
+    moment, _ = await _fix_moment(site, lambda: None)
     chosen = read_filter(parameters, moment.commitments)
     count = await _count_payments(site, chosen.wanted, moment.start)
     facts = {
@@ -234,9 +234,8 @@ def _find_direction(payment: IndexedPayment, output: Output, account: Address) -
 async def _begin_statement(
     site: Site, form: Form, account: Address, query: StatementQuery
 ) -> AsyncGenerator[bytes, None]:
-    moment = await _fix_moment(site)
     index, token = site.sources.index, site.tokens[query.asset]
-    totals = await _ask(site, partial(index.get_statement_totals, account, query.asset, query.period))
+    moment, totals = await _fix_moment(site, partial(index.get_statement_totals, account, query.asset, query.period))
     if totals is None:
         raise NotFound(f"epoch {query.period}")
     facts = {
@@ -321,8 +320,9 @@ def _describe_totals(totals: StatementTotals, token: Token) -> dict[str, str]:
 # --- both
 
 
-async def _fix_moment(site: Site) -> Moment:
-    """All that is durable now is in the file, unless the index is far behind."""
+async def _fix_moment(site: Site, question: Callable[[], _Answer]) -> tuple[Moment, _Answer]:
+    """All that is durable now is in the file, unless the index is far behind. Also what `question` finds in the index
+    at that moment."""
     sources = site.sources
     await sources.settle()
     commitments, index = sources.commitments, sources.index
@@ -331,9 +331,9 @@ async def _fix_moment(site: Site) -> Moment:
     def read() -> tuple[Any, ...]:
         newest = index.list_payments(limit=1).items
         start = move_cursor(encode_cursor(newest[0]), 1) if newest else "0" * 16
-        return start, index.get_counters(), index.get_seal(commitments.mined_epoch)
+        return start, index.get_counters(), index.get_seal(commitments.mined_epoch), question()
 
-    start, counters, seal = await _ask(site, read)
+    start, counters, seal, answer = await _ask(site, read)
     facts: dict[str, Any] = {
         "ledger_chain_id": site.ledger.chain_id,
         "contract": site.ledger.settlement,
@@ -353,7 +353,7 @@ async def _fix_moment(site: Site) -> Moment:
             },
             "commitment_l1_transaction": wire.encode_bytes(mined.inclusion.l1_transaction),
         }
-    return Moment(start, commitments, facts)
+    return Moment(start, commitments, facts), answer
 
 
 async def _ask(site: Site, question: Callable[[], _Answer]) -> _Answer:

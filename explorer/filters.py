@@ -42,8 +42,6 @@ class Filter(msgspec.Struct, frozen=True):
     """By name; only what was given, trimmed."""
     wanted: PaymentFilter
     status: PaymentStatus | None
-    is_plain: bool
-    """Whether nothing is filtered at all."""
 
     def encode(self, **changes: str | None) -> str:
         """As a query string, with changes; None takes a parameter out."""
@@ -73,7 +71,7 @@ def read_filter(parameters: Mapping[str, str], commitments: Commitments, **fixed
         last_epoch=last_epoch,
     )
     wanted.check()
-    return Filter(texts, wanted, status, is_plain=not texts)
+    return Filter(texts, wanted, status)
 
 
 def encode_query(parameters: Mapping[str, str | None]) -> str:

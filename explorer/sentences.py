@@ -77,13 +77,15 @@ def _tell_payment(payment: IndexedPayment) -> tuple[Part, ...]:
     verb = {WITHDRAW: " withdrew ", TIP: " tipped "}.get(payment.kind, " paid ")
     parts = [Part(Role.ACCOUNT, address=payment.payer), _say(verb), Part(Role.AMOUNT, amount=payment.total)]
     if payment.kind == WITHDRAW:
-        parts += [_say(" to "), Part(Role.RECIPIENT, address=payment.outputs[0].to), _say(" on Ethereum")]
+        # It has left the ledger; whether it was claimed, only the contract knows.
+        parts += [_say(" for "), Part(Role.RECIPIENT, address=payment.outputs[0].to), _say(" to claim on Ethereum")]
     elif all(output.to == payment.payer for output in payment.outputs):
         parts.append(_say(" to itself"))
     else:
         parts += [_say(" to "), *_tell_payees(payment.outputs)]
     if payment.reference != ZERO_HASH:
-        parts += [_say(" for "), Part(Role.REFERENCE, reference=payment.reference)]
+        link = ", reference " if payment.kind == WITHDRAW else " for "
+        parts += [_say(link), Part(Role.REFERENCE, reference=payment.reference)]
     return tuple(parts)
 
 

@@ -4,9 +4,9 @@ from enum import StrEnum
 
 import msgspec
 
-from node.ethereum.submission import Attempt, EpochState, EpochStatus, Inclusion
+from node.ethereum.submission import Attempt, EpochStatus, Inclusion
 from node.index import IndexedEpoch, IndexedRecord
-from node.payment_status import PaymentStatus
+from node.payment_status import PaymentStatus, compute_payment_status
 
 
 class EpochStage(StrEnum):
@@ -65,13 +65,6 @@ class Line(msgspec.Struct, frozen=True):
     @property
     def word(self) -> PaymentStatus:
         return compute_payment_status(self.status)
-
-
-def compute_payment_status(status: EpochStatus | None) -> PaymentStatus:
-    """Of any payment in the epoch that the committer says `status` of; None if it has not heard of it."""
-    if status is None or status.inclusion is None:
-        return PaymentStatus.ACCEPTED
-    return PaymentStatus.FINAL if status.state == EpochState.FINAL else PaymentStatus.COMMITTED
 
 
 def compute_epoch_stage(epoch: IndexedEpoch, status: EpochStatus | None) -> EpochStage:

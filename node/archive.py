@@ -30,7 +30,7 @@ from node.ethereum.submission import Attempt, EpochState, EpochStatus
 from node.follower import Progress
 from node.index import IndexReader, Page, PaymentFilter, Seal, StatementEntry
 from node.journal import Journal
-from node.payment_status import Commitments, PaymentStatus
+from node.payment_status import Commitments, PaymentStatus, compute_payment_status
 from node.proofs import ProofReader
 from node.refusals import Overloaded
 from node.sequencer import Placed, PublishedBlock, Sequencer
@@ -170,7 +170,7 @@ class Archive:
         inclusion = status.inclusion if status is not None else None
         return {
             "id": wire.encode_bytes(signed.id),
-            "status": _describe_payment_status(status),
+            "status": compute_payment_status(status),
             "payment": wire.encode_payment(signed.payment),
             "signature": wire.encode_bytes(signed.signature),
             "block": hex(block),
@@ -210,7 +210,7 @@ class Archive:
         page = await self._ask_index(lambda: self._index.list_payments(wanted, cursor, limit))
         # A page spans few epochs, and each costs several reads of the committer's file: asked once.
         statuses = {
-            epoch: _describe_payment_status(self._committer.get_epoch(epoch))
+            epoch: compute_payment_status(self._committer.get_epoch(epoch))
             for epoch in {item.epoch for item in page.items}
         }
         items = []
@@ -352,7 +352,7 @@ class Archive:
             commitment = wire.encode_inclusion(await self._build_inclusion(block, epoch, status))
         return wire.encode_receipt(
             signed.id,
-            _describe_payment_status(status),
+            compute_payment_status(status),
             self._domain_json,
             wire.encode_payment(signed.payment),
             signed.signature,
@@ -468,12 +468,6 @@ def _read_all(read: Callable[[int], list[_Answer]]) -> list[_Answer]:
     while part := read(len(leaves)):
         leaves += part
     return leaves
-
-
-def _describe_payment_status(status: EpochStatus | None) -> str:
-    if status is None or status.inclusion is None:
-        return PaymentStatus.ACCEPTED
-    return PaymentStatus.FINAL if status.state == EpochState.FINAL else PaymentStatus.COMMITTED
 
 
 def _describe_commitment(commitment: Commitment, signature: Signature, status: EpochStatus | None) -> dict[str, Any]:

@@ -5,11 +5,20 @@ from enum import StrEnum
 
 import msgspec
 
+from node.ethereum.submission import EpochState, EpochStatus
+
 
 class PaymentStatus(StrEnum):
     ACCEPTED = "accepted"
     COMMITTED = "committed"
     FINAL = "final"
+
+
+def compute_payment_status(status: EpochStatus | None) -> PaymentStatus:
+    """Of every payment in the epoch that the committer says `status` of; None if it has not heard of it."""
+    if status is None or status.inclusion is None:
+        return PaymentStatus.ACCEPTED
+    return PaymentStatus.FINAL if status.state == EpochState.FINAL else PaymentStatus.COMMITTED
 
 
 class Commitments(msgspec.Struct, frozen=True):

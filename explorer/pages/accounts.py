@@ -90,5 +90,5 @@ async def read_account(site: Site, text: str) -> Account:
     try:
         address = wire.decode_address(text, "address")
     except MalformedRequest:
-        raise NotFound(f"an account with the address {text[:80]}") from None
+        raise NotFound(f"{text[:80]}, which is not an address of 40 hexadecimal digits,") from None
     return Account(address, await site.ask(lambda: site.sources.index.get_holdings(address)))

@@ -10,7 +10,7 @@ from chain import wire
 from chain.errors import MalformedRequest, NotFound
 from chain.primitives import Hash
 from explorer.filters import encode_query
-from explorer.listing import DEFAULT_LIMIT
+from explorer.listing import DEFAULT_LIMIT, MAX_LIMIT
 from explorer.pages.payments import Links
 from explorer.sentences import Part, tell
 from explorer.site import Site, get_path
@@ -38,8 +38,6 @@ class BlockView(msgspec.Struct, frozen=True):
     """The hash of the block before; None for the first one, which names the ledger's parameters."""
     has_next: bool
     lines: list[RecordLine]
-    first_shown: int
-    """Index of the first record shown."""
     links: Links
     status: PaymentStatus
     """Of everything in it."""
@@ -111,9 +109,10 @@ def _read_list(site: Site, path: str, parameters: Mapping[str, str]) -> BlockLis
     first, end = (1, head + 1) if epoch is None else (epoch.first_block, epoch.last_block + 1)
     given = read_number(parameters, "before", 2**62)
     before = end if given is None else max(min(first + 1, end), min(given, end))  # never a page without blocks
-    blocks = index.list_blocks(before, DEFAULT_LIMIT, first)
-    shown = {} if number is None else {"epoch": str(number)}
-    newer = min(before + DEFAULT_LIMIT, end)
+    limit = read_number(parameters, "limit", MAX_LIMIT) or DEFAULT_LIMIT
+    blocks = index.list_blocks(before, limit, first)
+    shown = {name: parameters[name] for name in ("epoch", "limit") if parameters.get(name)}
+    newer = min(before + limit, end)
     first_page = path + encode_query(shown)
     return BlockList(
         epoch=epoch,
@@ -141,7 +140,6 @@ def _read_block(site: Site, block: IndexedBlock, start: int) -> BlockView:
         previous=None if previous is None else previous.hash,
         has_next=index.get_block(block.number + 1) is not None,
         lines=[RecordLine(record, tell(record)) for record in records],
-        first_shown=start,
         links=Links(
             first=path if start else "",
             previous=f"{path}?from={before}" if before else path if start else "",

@@ -10,7 +10,7 @@ from chain.commitment import hash_commitment
 from chain.errors import NotFound
 from chain.primitives import Hash
 from explorer.filters import encode_query
-from explorer.listing import DEFAULT_LIMIT
+from explorer.listing import DEFAULT_LIMIT, MAX_LIMIT
 from explorer.pages.blocks import decode_number, read_number
 from explorer.pages.payments import Links
 from explorer.site import Site, get_path
@@ -119,10 +119,17 @@ def _read_list(site: Site, path: str, parameters: Mapping[str, str]) -> tuple[li
     end = index.get_counters().epoch + 1
     given = read_number(parameters, "before", 2**62)
     before = end if given is None else max(2, min(given, end))  # the first epoch is always there
-    epochs = index.list_epochs(before, DEFAULT_LIMIT)
-    newer = min(before + DEFAULT_LIMIT, end)
+    limit = read_number(parameters, "limit", MAX_LIMIT) or DEFAULT_LIMIT
+    epochs = index.list_epochs(before, limit)
+    shown = {"limit": parameters["limit"]} if parameters.get("limit") else {}
+    newer = min(before + limit, end)
+    first_page = path + encode_query(shown)
+
+    def link(number: int) -> str:
+        return path + encode_query({**shown, "before": str(number)})
+
     return epochs, Links(
-        first=path if before < end else "",
-        previous="" if before >= end else path if newer == end else path + encode_query({"before": str(newer)}),
-        next=path + encode_query({"before": str(epochs[-1].number)}) if epochs and epochs[-1].number > 1 else "",
+        first=first_page if before < end else "",
+        previous="" if before >= end else first_page if newer == end else link(newer),
+        next=link(epochs[-1].number) if epochs and epochs[-1].number > 1 else "",
     )

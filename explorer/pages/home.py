@@ -40,7 +40,8 @@ class Home(msgspec.Struct, frozen=True):
     epochs: list[EpochLine]
     due_at: int
     boxes: list[Box]
-    fill: Chart
+    fill: Chart | None
+    """None while the open epoch has no record: then nothing is due."""
     activity: Chart
 
 
@@ -92,7 +93,9 @@ def draw_boxes(facts: HomeFacts, epochs: list[EpochLine], now: int, due_at: int)
     return boxes
 
 
-def _draw_open_epoch(facts: HomeFacts, now: int, due_at: int) -> Chart:
+def _draw_open_epoch(facts: HomeFacts, now: int, due_at: int) -> Chart | None:
+    if not facts.open_epoch.record_count:
+        return None
     elapsed, length = _measure_open_epoch(facts, now, due_at)
     return draw_fill(f"Epoch {facts.open_epoch.number:,} is filling", elapsed, length, facts.open_epoch.record_count)
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import msgspec
 from fastapi import Request, Response
+from fastapi.responses import RedirectResponse
 
-from chain.errors import MalformedRequest, UnknownKind
+from chain import wire
+from chain.errors import MalformedRequest, NotFound, UnknownKind
 from chain.kinds import KINDS
 from chain.primitives import Address
 from explorer.filters import Filter, encode_query, read_filter
@@ -58,6 +60,19 @@ async def show(site: Site, request: Request) -> Response:
             kinds=list(KINDS),
         )  # fmt: skip
     return await site.show(request, "payments.html", listed=listed, problem="", fields=listed.shown, kinds=list(KINDS))
+
+
+async def show_token(site: Site, request: Request) -> Response:
+    """`/token/{address}`, which wallets and other explorers build: the payments in that asset. Raises `NotFound` for
+    what is not listed."""
+    text = request.path_params["asset"]
+    try:
+        asset = wire.decode_address(text, "asset")
+    except MalformedRequest:
+        raise NotFound(f"{text[:80]}, which is not an address of 40 hexadecimal digits,") from None
+    if asset not in site.sources.info.assets:
+        raise NotFound(f"asset {wire.encode_address(asset)}")
+    return RedirectResponse(f"/payments?asset={wire.encode_address(asset)}", 303)
 
 
 async def read_list(site: Site, path: str, parameters: Any, account: str | None = None) -> PaymentList:

@@ -54,7 +54,7 @@ async def read_record(site: Site, text: str) -> RecordView:
     try:
         record_id = wire.decode_hash(text, "id")
     except MalformedRequest:
-        raise NotFound(f"a payment with the id {text[:80]}") from None
+        raise NotFound(f"{text[:80]}, which is not an id of 64 hexadecimal digits,") from None
     sources = site.sources
     found = await site.ask(lambda: _find(site, record_id))
     if found is None:

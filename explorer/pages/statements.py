@@ -19,6 +19,8 @@ from node.index import IndexedRecord, Page, Period, StatementEntry, StatementTot
 from node.payment_status import PaymentStatus
 
 ENTRIES_SHOWN: Final = 50
+MOST_ENTRIES: Final = 500
+"""On one page, which takes a fifth of a second then: for paper. Longer statements are for files."""
 
 _NAMES: Final = ("asset", "epoch", "from", "to")
 
@@ -42,7 +44,11 @@ class StatementView(msgspec.Struct, frozen=True):
     query: StatementQuery
     totals: StatementTotals
     lines: list[StatementLine]
+    first_number: int
+    """Of the first line, counted from 1 over the whole period."""
     links: Links
+    whole: str
+    """Where all entries stand on one page, to be printed; empty if they do here, or are too many."""
     csv: str
     json: str
 
@@ -92,7 +98,7 @@ def read_query(parameters: Mapping[str, str], site: Site, default_asset: Address
 async def _read(site: Site, account: Address, query: StatementQuery, request: Request) -> StatementView:
     index, commitments = site.sources.index, site.sources.commitments
     cursor = request.query_params.get("cursor", "").strip() or None
-    limit = read_cursor({"limit": request.query_params.get("limit", "")}, ENTRIES_SHOWN).limit
+    limit = read_cursor({"limit": request.query_params.get("limit", "")}, ENTRIES_SHOWN, MOST_ENTRIES).limit
     asset, period, path = query.asset, query.period, get_path(request)
 
     def read() -> StatementView:
@@ -100,6 +106,8 @@ async def _read(site: Site, account: Address, query: StatementQuery, request: Re
         if totals is None:
             raise NotFound(f"epoch {query.texts['epoch']}")
         page = index.list_entries(account, asset, period, cursor, limit)
+        skipped = 0 if cursor is None else index.count_entries_before(account, asset, period, cursor)
+        entry_count = totals.debit_count + totals.credit_count
         before = None if cursor is None else index.find_entries_before(account, asset, period, cursor, limit)
         lines = []
         for entry in page.items:
@@ -112,6 +120,10 @@ async def _read(site: Site, account: Address, query: StatementQuery, request: Re
             query=query,
             totals=totals,
             lines=lines,
+            first_number=skipped + 1,
+            whole=path + encode_query({**query.texts, "limit": str(MOST_ENTRIES)})
+            if len(lines) < entry_count <= MOST_ENTRIES
+            else "",
             links=_build_links(path, shown, page, cursor, before),
             csv=f"/export/statement.csv{exported}",
             json=f"/export/statement.json{exported}",

@@ -139,6 +139,7 @@
   function show(page) {
     readClock(page);
     var current = collect(document);
+    if (!(page.getElementById("main") || main).dataset.follows) settle();
     collect(page).forEach(function (fresh, name) {
       var old = current.get(name);
       var print = fingerprint(fresh);
@@ -151,6 +152,15 @@
       replace(old, document.adoptNode(fresh));
     });
     showAges();
+  }
+
+  // The page is about something final now: nothing of the present belongs on it any more, and nothing more will come.
+  function settle() {
+    close();
+    follows = [];
+    document.querySelectorAll(".as-of, [data-live='banner']").forEach(function (element) {
+      element.remove();
+    });
   }
 
   // What is being selected is left in peace until it no longer is.
@@ -229,7 +239,7 @@
 
   function listen() {
     clearTimeout(retry);
-    if (source || document.hidden) return;
+    if (source || document.hidden || !follows.length) return;
     source = new EventSource(EVENTS);
     source.addEventListener("open", function () {
       eventsWaitMs = FIRST_WAIT_MS;

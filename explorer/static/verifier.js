@@ -1044,6 +1044,9 @@ tallystick.verifier = (function () {
       // A long search lets the page live.
       if ((time - first) % BigInt(SEARCH_CHUNK) === 0n) await new Promise((resolve) => setTimeout(resolve));
     }
+    if (facts.maxSilence > MAX_SEARCH_S && last === first + MAX_SEARCH_S) {
+      throw new Unreachable("the time of the commitment was not found within 30 days of its cut, and not sought beyond");
+    }
     return null;
   }
 

@@ -45,7 +45,14 @@ from node.index.schema import (
     pack_place,
     unpack_place,
 )
-from node.index.statements import find_page_before, list_credits, list_debits, list_entries, read_totals
+from node.index.statements import (
+    count_entries_before,
+    find_page_before,
+    list_credits,
+    list_debits,
+    list_entries,
+    read_totals,
+)
 
 MAX_SLICE: Final = 65_536
 """Leaves of a tree that are read at once."""
@@ -287,6 +294,11 @@ class IndexReader:
         Raises `MalformedRequest` (limit not from 1 to 1000, cursor)."""
         with self._snapshot() as db:
             return find_page_before(db, account, asset, _clamp_period(period), cursor, limit)
+
+    def count_entries_before(self, account: Address, asset: Address, period: Period, cursor: str) -> int:
+        """How many entries come before the page of `cursor`. Raises `MalformedRequest` (cursor)."""
+        with self._snapshot() as db:
+            return count_entries_before(db, account, asset, _clamp_period(period), cursor)
 
     def list_debits(
         self, account: Address, asset: Address, epoch: int, cursor: str | None = None, limit: int = 1000

@@ -121,6 +121,19 @@ def find_page_before(
     return encode_pair(*slots[-limit]) if len(slots) > limit else None
 
 
+def count_entries_before(db: sqlite3.Connection, account: Address, asset: Address, period: Period, cursor: str) -> int:
+    """How many entries the pages before the one of `cursor` show. Raises `MalformedRequest` (cursor)."""
+    place, slot = decode_pair(cursor)
+    span, holding = find_period_span(db, period), find_holding(db, account, asset)
+    if span is None or holding is None:
+        return 0
+    low, high = span
+    place, slot = max((low, 0), min((place, slot), (high, 0)))
+    debits = read_debited(db, holding, place + (slot > 0))[1] - read_debited(db, holding, low)[1]
+    credits = read_credited(db, holding, place, max(slot - 1, 0))[1] - read_credited(db, holding, low)[1]
+    return debits + credits
+
+
 def list_credits(
     db: sqlite3.Connection, account: Address, asset: Address, period: Period, cursor: str | None, limit: int
 ) -> Page[Credit]:

@@ -108,7 +108,7 @@ async def test_filters_narrow_its_payments(world: World, history: RandomLedger) 
 
 async def test_an_address_that_was_never_paid_has_nothing(world: World) -> None:
     page = await read(world, f"/address/{encode_address(STRANGER)}")
-    assert "Nothing was ever paid to this address on this ledger." in page.text
+    assert "This address has no balance and no entry on this ledger." in page.text
     assert "No payments yet." in page.text, "nothing is filtered"
     assert not page.get_link("Clear")
     assert "No payment fits this filter." in (await read(world, f"/address/{encode_address(STRANGER)}?kind=tip")).text

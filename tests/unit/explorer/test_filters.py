@@ -51,7 +51,6 @@ def test_every_parameter_is_understood() -> None:
         last_epoch=7,
     )
     assert chosen.status is PaymentStatus.COMMITTED
-    assert not chosen.is_plain
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -60,13 +59,12 @@ def test_each_parameter_changes_what_is_wanted(name: str) -> None:
     with_it, without_it = read_filter({**needed, name: FULL[name]}, COMMITMENTS), read_filter(needed, COMMITMENTS)
     assert with_it.wanted != without_it.wanted
     assert with_it.texts == {**needed, name: FULL[name]}
-    assert not with_it.is_plain
 
 
 def test_what_is_empty_or_of_no_filter_is_absent() -> None:
     for parameters in ({}, dict.fromkeys(NAMES, ""), dict.fromkeys(NAMES, "  "), {"before": "7", "theme": "dark"}):
         chosen = read_filter(parameters, COMMITMENTS)
-        assert (chosen.wanted, chosen.texts, chosen.status, chosen.is_plain) == (PaymentFilter(), {}, None, True)
+        assert (chosen.wanted, chosen.texts, chosen.status) == (PaymentFilter(), {}, None)
         assert chosen.encode() == ""
     assert read_filter({"kind": " tip\n"}, COMMITMENTS).texts == {"kind": "tip"}
     assert read_filter({"asset": "0x" + "00" * 20}, COMMITMENTS).wanted.asset == ETHER

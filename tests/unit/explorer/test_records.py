@@ -88,7 +88,7 @@ def write_sentence(history: RandomLedger, record: SignedPayment | Deposit) -> st
     payment = record.payment
     payees = [encode_address(payee) for payee in dict.fromkeys([output.to for output in payment.outputs])]
     if payment.kind == WITHDRAW:
-        to = f"to {payees[0]} on Ethereum"
+        to = f"for {payees[0]} to claim on Ethereum"
     elif payees == [encode_address(payment.payer)]:
         to = "to itself"
     elif len(payees) > 3:
@@ -97,7 +97,8 @@ def write_sentence(history: RandomLedger, record: SignedPayment | Deposit) -> st
         to = "to " + (", ".join(payees[:-1]) + " and " if len(payees) > 1 else "") + payees[-1]
     verb = {WITHDRAW: "withdrew", TIP: "tipped"}.get(payment.kind, "paid")
     amount = write_amount(history, payment.asset, payment.total)
-    named = "" if payment.reference == ZERO_HASH else f" for {encode_bytes(payment.reference)}"
+    link = ", reference" if payment.kind == WITHDRAW else " for"
+    named = "" if payment.reference == ZERO_HASH else f"{link} {encode_bytes(payment.reference)}"
     return f"{encode_address(payment.payer)} {verb} {amount} {to}{named}"
 
 
@@ -153,7 +154,7 @@ async def test_every_record_says_what_it_was_and_what_it_changed(world: World, h
             name = "To, on Ethereum" if payment.kind == WITHDRAW else "To"
             value = page.get_pair(f"{name}, output {place}" if len(payment.outputs) > 1 else name)
             assert value == encode_address(output.to) + write_amount(history, asset, output.amount)
-        assert ("left the ledger for" in page.text) == (payment.kind == WITHDRAW)
+        assert ("left the ledger. The contract on Ethereum pays it to" in page.text) == (payment.kind == WITHDRAW)
         seen |= {payment.kind, "memo" if payment.memo else "", "zero" if zeros else ""}
     assert seen >= {"deposit", "transfer", "tip", "withdraw", "memo", "zero"}, "the history lacks something"
 

@@ -183,7 +183,7 @@ async def test_an_asset_that_nobody_listed_has_no_entries(world: World, history:
         ("epoch=99", 404, "epoch 99"), ("epoch=0", 404, "epoch 0"), ("from=soon", 400, "from"),
         ("to=2026-13-01", 400, "to"), ("asset=TOK", 400, "asset"), ("asset=%3Cb%3E", 400, "asset"),
         ("cursor=x", 400, "cursor"), (f"cursor={'0' * 16}", 400, "cursor"), ("limit=0", 400, "limit"),
-        ("limit=101", 400, "limit"), ("limit=x", 400, "limit"),
+        ("limit=501", 400, "limit"), ("limit=x", 400, "limit"),
     ],
 )  # fmt: skip
 async def test_what_is_no_statement_is_refused_by_name(
@@ -213,3 +213,20 @@ async def test_any_place_is_a_cursor(world: World, history: RandomLedger) -> Non
     assert not page.get_rows("Entries") and page.get_link("First")
     page = await read(world, f"{book.path}&cursor={'0' * 32}&limit=100")
     assert len(page.get_rows("Entries")) == min(100, len(book.all))
+
+
+async def test_a_statement_says_which_entries_it_shows_and_where_all_are(world: World, history: RandomLedger) -> None:
+    """So that nobody takes a page on paper for all of it."""
+    book = max(list_books(history), key=lambda book: len(book.all))
+    count = len(book.all)
+    assert count > 21
+    leaves = await book.check(world, "&limit=7", lambda _: True, world.sources.commitments)
+    for place, leaf in enumerate(leaves):
+        last = min(7 * place + 7, count)
+        assert f"Entries {7 * place + 1} to {last} of {count}, oldest first" in leaf.answer.page.text
+    paths = [str(attributes.get("href")) for tag, attributes in leaves[0].answer.page.elements if tag == "a"]
+    (whole,) = [path for path in paths if path.endswith("limit=500")]
+    page = await read(world, whole)
+    assert len(page.get_rows("Entries")) == count
+    assert f"Entries 1 to {count} of {count}, oldest first" in page.text
+    assert "All on one page" not in page.text

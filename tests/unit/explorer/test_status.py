@@ -2,10 +2,10 @@
 
 import pytest
 
-from explorer.status import EpochStage, compute_epoch_stage, compute_payment_status
+from explorer.status import EpochStage, compute_epoch_stage
 from node.ethereum.submission import EpochState
 from node.index import IndexedEpoch
-from node.payment_status import PaymentStatus
+from node.payment_status import PaymentStatus, compute_payment_status
 from tests.unit.explorer.conftest import World
 from tests.unit.node.index.history import RandomLedger
 
