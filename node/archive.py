@@ -40,6 +40,9 @@ _CACHED_BLOCKS: Final = 256
 _CACHED_RECORDS: Final = 100_000
 """Some 100 MB. Full blocks have 4,096."""
 
+_MAX_LOADING: Final = 64
+"""Who may wait for a block that is not at hand."""
+
 _SLICE: Final = 256
 """Records shown at a stretch: a few milliseconds. Payments come first."""
 
@@ -68,6 +71,11 @@ class BlockView:
         view = cls(block.header, block.hash, block.signature, block.records)
         view.__dict__["tree"] = block.tree
         return view
+
+    @cached_property
+    def weight(self) -> int:
+        """Records, each with its outputs."""
+        return sum([len(record.payment.outputs) if type(record) is SignedPayment else 1 for record in self.records])
 
     @cached_property
     def tree(self) -> ListTree:
@@ -109,10 +117,14 @@ class Archive:
         self._tree_lock = asyncio.Lock()
         self._index_threads = ThreadPoolExecutor(2, "index")
         self._proof_thread = ThreadPoolExecutor(1, "proofs")
+        self._block_thread = ThreadPoolExecutor(1, "blocks")
+        self._load_lock = asyncio.Lock()
+        self._loading = 0
 
     def close(self) -> None:
         self._index_threads.shutdown()
         self._proof_thread.shutdown()
+        self._block_thread.shutdown()
 
     # --- blocks
 
@@ -120,23 +132,37 @@ class Archive:
         """Keeps a block that has just become durable at hand: its receipts are about to be cut."""
         self._keep(BlockView.of(block))
 
-    def get_block(self, number: int) -> BlockView:
-        """Raises `NotFound`."""
-        view = self._blocks.get(number)
-        if view is None:
-            view = self._read_block(number)
-            self._keep(view)
-        return view
+    def find_block_at_hand(self, number: int) -> BlockView | None:
+        """None when it would have to be read."""
+        return self._blocks.get(number)
 
-    def read_block(self, number: int) -> BlockView:
-        """As `get_block`, for those who read block after block: what others need at hand is not pushed out for it.
-        Raises `NotFound`."""
+    async def load_block(self, number: int, *, is_kept: bool = True) -> BlockView:
+        """A durable block. What is not at hand is read and decoded in a thread, which for a full one takes a good part
+        of a second: payments come first. `is_kept` is for those who will ask again; who reads block after block pushes
+        nothing out that others need.
+
+        Raises `NotFound`; `Overloaded` when too many wait for blocks already.
+        """
         view = self._blocks.get(number)
-        return self._read_block(number) if view is None else view
+        if view is not None:
+            return view
+        if self._loading >= _MAX_LOADING:
+            raise Overloaded(self._loading)
+        self._loading += 1
+        try:
+            async with self._load_lock:
+                view = self._blocks.get(number)  # who waited before may have wanted the same
+                if view is None:
+                    view = await self._load(lambda: self._read_block(number))
+                    if is_kept:
+                        self._keep(view)
+                return view
+        finally:
+            self._loading -= 1
 
     async def describe_block(self, number: int) -> dict[str, Any]:
         """Header, signature and records. Raises `NotFound`."""
-        view = self.get_block(number)
+        view = await self.load_block(number)
         records: list[dict[str, Any]] = []
         for at in range(0, len(view.records), _SLICE):
             records += [wire.encode_record(record) for record in view.records[at : at + _SLICE]]
@@ -155,7 +181,9 @@ class Archive:
 
     def encode_receipt(self, placed: Placed, verified: Verified) -> bytes:
         """The receipt of a payment that has just become durable, as JSON."""
-        return encode_fresh_receipt(placed, verified, self.get_block(placed.block), self._domain_json)
+        # At hand: it has become durable a moment ago. Under a load that pushes it out by then, it is read once more.
+        view = self._blocks.get(placed.block) or self._read_block(placed.block)
+        return encode_fresh_receipt(placed, verified, view, self._domain_json)
 
     async def get_receipt(self, payment_id: Hash) -> dict[str, Any]:
         """Raises `NotFound`."""
@@ -165,7 +193,7 @@ class Archive:
     async def get_payment(self, payment_id: Hash) -> dict[str, Any]:
         """The payment and how far it has come. Raises `NotFound`."""
         block, index = await self._locate(payment_id)
-        view, signed = self._get_payment(block, index)
+        view, signed = await self._load_payment(block, index)
         epoch, status = await self._get_epoch_of(block)
         inclusion = status.inclusion if status is not None else None
         return {
@@ -184,7 +212,7 @@ class Archive:
         """The receipt, and what claims a withdrawal once its epoch is sealed. Raises `NotFound`."""
         block, index = await self._locate(payment_id)
         receipt = await self._build_receipt(block, index)
-        signed = self._get_payment(block, index)[1]
+        signed = (await self._load_payment(block, index))[1]
         claim, asset_index = None, None
         if signed.payment.kind == WITHDRAW:
             epoch, status = await self._get_epoch_of(block)
@@ -200,7 +228,7 @@ class Archive:
 
     async def describe_record(self, block: int, index: int) -> dict[str, Any]:
         """A record as `tally_getBlock` lists it. Raises `NotFound`."""
-        records = self.get_block(block).records
+        records = (await self.load_block(block)).records
         if index >= len(records):
             raise NotFound(f"record {index} of block {block}")
         return wire.encode_record(records[index])
@@ -215,7 +243,7 @@ class Archive:
         }
         items = []
         for item in page.items:
-            view, signed = self._get_payment(item.block, item.record)
+            view, signed = await self._load_payment(item.block, item.record)
             items.append(self.describe_item(view, item.record, signed, statuses[item.epoch]))
             await asyncio.sleep(0)  # reading a block takes its time; payments come first
         return {"items": items, "cursor": page.cursor}
@@ -314,10 +342,10 @@ class Archive:
 
     def _keep(self, view: BlockView) -> None:
         before = self._blocks.pop(view.header.number, None)
-        self._kept_records += len(view.records) - (0 if before is None else len(before.records))
+        self._kept_records += view.weight - (0 if before is None else before.weight)
         self._blocks[view.header.number] = view
         while len(self._blocks) > 1 and (len(self._blocks) > _CACHED_BLOCKS or self._kept_records > _CACHED_RECORDS):
-            self._kept_records -= len(self._blocks.popitem(last=False)[1].records)
+            self._kept_records -= self._blocks.popitem(last=False)[1].weight
 
     def _read_block(self, number: int) -> BlockView:
         height = self._journal.get_block_height(number) if number <= self._sequencer.durable_block else None
@@ -328,12 +356,15 @@ class Archive:
         block: Block = decode_block(entry[1:])
         return BlockView(block.header, hash_header(block.header, self._parameters.domain), signature, block.records)
 
-    def _get_payment(self, block: int, index: int) -> tuple[BlockView, SignedPayment]:
-        view = self.get_block(block)
+    async def _load_payment(self, block: int, index: int) -> tuple[BlockView, SignedPayment]:
+        view = await self.load_block(block)
         record = view.records[index]
         if not isinstance(record, SignedPayment):
             raise NotFound(f"a payment with the id {wire.encode_bytes(record.id)}, which is a deposit's,")
         return view, record
+
+    async def _load(self, question: Callable[[], _Answer]) -> _Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._block_thread, question)
 
     async def _locate(self, payment_id: Hash) -> tuple[int, int]:
         recent = self._sequencer.find_recent(payment_id)
@@ -345,7 +376,10 @@ class Archive:
         return place
 
     async def _build_receipt(self, block: int, index: int) -> dict[str, Any]:
-        view, signed = self._get_payment(block, index)
+        view, signed = await self._load_payment(block, index)
+        if "tree" not in view.__dict__:  # thousands of hashes
+            await self._load(lambda: view.tree)
+        tree = view.tree
         epoch, status = await self._get_epoch_of(block)
         commitment = None
         if status is not None and status.inclusion is not None:
@@ -358,7 +392,7 @@ class Archive:
             signed.signature,
             view.json,
             index,
-            view.tree.prove(index),
+            tree.prove(index),
             commitment,
         )
 

@@ -183,12 +183,24 @@ class Feed:
         finally:
             self._waiting.discard(future)
 
-    def get_block(self, number: int) -> BlockTexts:
-        """A durable block; read from the journal if nobody has asked for it lately."""
+    def find_block(self, number: int) -> BlockTexts | None:
+        """A durable block; None when it has to be loaded first."""
         texts = self._blocks.get(number)
         if texts is None:
-            texts = self._blocks[number] = BlockTexts(self._archive, self._archive.read_block(number))
-            self._kept_records += len(texts.view.records)
+            view = self._archive.find_block_at_hand(number)
+            texts = None if view is None else self._keep(number, view)
+        return texts
+
+    async def load_block(self, number: int) -> None:
+        """Has it read from the journal, so that it is found. Raises `Overloaded` when many wait for such already."""
+        if self.find_block(number) is None:
+            self._keep(number, await self._archive.load_block(number, is_kept=False))
+
+    def _keep(self, number: int, view: BlockView) -> BlockTexts:
+        texts = self._blocks.get(number)
+        if texts is None:
+            texts = self._blocks[number] = BlockTexts(self._archive, view)
+            self._kept_records += len(view.records)
             while len(self._blocks) > 1 and (len(self._blocks) > _KEPT_BLOCKS or self._kept_records > _KEPT_RECORDS):
                 self._kept_records -= len(self._blocks.popitem(last=False)[1].view.records)
         return texts

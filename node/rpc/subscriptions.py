@@ -44,6 +44,8 @@ MAX_BLOCKS_BACK: Final = 100_000
 MAX_LAG_BLOCKS: Final = 10_000
 """How many blocks further behind than it has already been a subscription may fall."""
 
+_PAUSE_SECONDS: Final = 0.1
+
 _SLICE: Final = 64
 """Records looked at in one turn: a millisecond or two."""
 
@@ -114,9 +116,17 @@ class Subscription:
                 if behind > allowed:
                     raise SubscriptionLagged(behind, allowed, number)
                 allowed = min(allowed, behind + MAX_LAG_BLOCKS)
+                await self._load(number)
                 async with self._feed.pace.turn():
                     number, index = await self._tell_slice(number, index, show, count)
             await self._feed.wait_for_blocks()
+
+    async def _load(self, number: int) -> None:
+        while True:
+            try:
+                return await self._feed.load_block(number)
+            except Overloaded:  # others read the journal: in a moment, then
+                await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _tell_slice(
         self, number: int, index: int, show: _Show, count: Callable[[BlockTexts], int]
@@ -125,7 +135,9 @@ class Subscription:
         for _ in range(_SLICE):
             if number > self._feed.head or not self._outlet.is_writable:
                 break
-            block = self._feed.get_block(number)
+            block = self._feed.find_block(number)
+            if block is None:
+                break
             text = show(block, index)
             if text is not None:
                 await self._tell(text)  # which need not wait

@@ -53,7 +53,7 @@ async def test_blocks_are_told_as_receipts_show_their_headers(stand: Stand) -> N
         await stand.pay()
         await stand.pay_together(3)
         for number in (2, 3):
-            view = stand.archive.get_block(number)
+            view = await stand.archive.load_block(number)
             assert await client.hear(subscription) == wire.encode_header(view.header, view.hash, view.signature)
 
 
@@ -62,7 +62,7 @@ async def test_payments_are_told_as_lists_show_them(stand: Stand) -> None:
         subscription = await client.call("tally_subscribe", "payments")
         payment_id = await stand.pay((BOB, 3), memo="</script> ☕ \u202e")
         heard = await client.hear(subscription)
-        view = stand.archive.get_block(2)
+        view = await stand.archive.load_block(2)
         signed: Any = view.records[0]
         receipt = wire.encode_receipt(
             signed.id,
@@ -458,7 +458,7 @@ async def test_a_fault_of_ours_ends_a_subscription_and_says_so(stand: Stand, mon
         def fail(number: int) -> Any:
             raise KeyError("a secret of the operator")
 
-        monkeypatch.setattr(stand.archive, "read_block", fail)
+        monkeypatch.setattr(stand.archive, "find_block_at_hand", fail)
         await stand.pay()
         params = await client.hear_any()
         assert params == {"subscription": subscription, "error": {"code": -32603, "message": "internal error"}}
