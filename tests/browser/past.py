@@ -94,6 +94,15 @@ class Past:
         self.sent += done
         return done
 
+    def wait_for_cut(self) -> None:
+        """Returns when the epoch has just ended, so that the next one has all its time before it. Something must be in
+        the epoch."""
+        before = self._get_epoch()
+        wait_until(lambda: self._get_epoch() > before, "the cut of the epoch")
+
+    def _get_epoch(self) -> int:
+        return int(self._network.call("tally_getInfo")["epoch"], 16)
+
     def get_statuses(self, sent: Sequence[Sent]) -> dict[str, str]:
         """As their receipts say: name → status."""
         answers: list[Any] = []
@@ -139,7 +148,7 @@ def make_past(network: Network) -> Past:
             past.send(*payments)
             left -= size
         if phase < _PHASES - 1:
-            _wait_for_next_epoch(network)
+            past.wait_for_cut()
     return past
 
 
@@ -173,11 +182,3 @@ def _draw_payee(network: Network, rng: random.Random, payer: int) -> Address:
 def _draw_amount(rng: random.Random) -> int:
     """From one base unit to a hundredth of a token: of ether, too, every account has enough for all its payments."""
     return rng.choice((1, 10**16, 10 ** rng.randint(1, 16), rng.randint(1, 10**16)))
-
-
-def _wait_for_next_epoch(network: Network) -> None:
-    def get_epoch() -> int:
-        return int(network.call("tally_getInfo")["epoch"], 16)
-
-    before = get_epoch()
-    wait_until(lambda: get_epoch() > before, "the cut of the epoch")

@@ -42,6 +42,8 @@ def see_payment(page: Page, past: Past, network: Network, payer: int, **fields: 
 
 def test_a_payment_is_on_the_front_page_within_a_second(page: Page, past: Past, network: Network) -> None:
     page.goto("/")
+    past.pay(2, (network.addresses[1], 1))
+    past.wait_for_cut()
     for payer in range(2, 7):
         delay_ms, line = see_payment(page, past, network, payer)
         print(f"seen after {delay_ms} ms")

@@ -74,6 +74,7 @@ def test_a_list_is_filtered_and_its_pages_are_turned(page: Page, past: Past) -> 
     tab_to(page, page.get_by_role("button", name="Apply"))
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("kind=transfer"))
+    page.goto("/payments?kind=transfer&limit=5")
     tab_to(page, page.get_by_role("link", name="Next"))
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("kind=transfer.*before="))

@@ -121,6 +121,8 @@ def test_the_status_line_moves_by_itself_with_evidence_at_each_step(
     page: Page, network: Network, past: Past, take_screenshot: TakeScreenshot
 ) -> None:
     """Never ahead of what Ethereum says, and not much behind it."""
+    past.pay(2, (past.accounts[3], 1))
+    past.wait_for_cut()
     sent = past.pay(2, (past.accounts[3], 10**18))
     page.goto(f"/tx/{sent.name}")
     steps = page.get_by_role("list", name="From accepted to final")

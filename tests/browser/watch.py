@@ -12,7 +12,7 @@ PATIENCE_MS: Final = 10_000
 _LOCAL_SCHEMES: Final = ("data", "blob", "file", "about")
 
 _LEFT_BEHIND: Final = "net::ERR_ABORTED"
-"""What becomes of an event stream, or of a page being fetched anew, when the reader goes elsewhere."""
+"""What becomes of an event stream, and of all that is still on its way, when the reader goes elsewhere."""
 
 _REPORT_POLICY: Final = """
 addEventListener("securitypolicyviolation", (event) => console.error(
@@ -76,8 +76,7 @@ class Reader:
             self.problems.append(f"asked a stranger: {request.url}")
 
     def _see_failure(self, request: Request) -> None:
-        is_left = request.failure == _LEFT_BEHIND and request.resource_type in ("eventsource", "fetch")
-        if not is_left and not self._is_expected(request.url):
+        if request.failure != _LEFT_BEHIND and not self._is_expected(request.url):
             self.problems.append(f"failed: {request.url}: {request.failure}")
 
     def _see_response(self, response: Response) -> None:
