@@ -80,7 +80,7 @@ class Explorer:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._site = Site(sources)
-        self._events = Events(sources)
+        self._events = Events(sources, self._site.stopping)
         self._static = {file.path: file for file in self._site.pages.static.values()}
         self._answer = with_security_headers(self._route())
 
@@ -88,8 +88,8 @@ class Explorer:
         await self._answer(scope, receive, send)
 
     def stop(self) -> None:
-        """Ends what goes on for as long as a reader looks: streams of events."""
-        self._events.stop()
+        """Ends what goes on for long: streams of events, in order; files, broken off."""
+        self._site.stopping.set()
 
     def close(self) -> None:
         """No page may be asked for any more. Waits for those being made; the index is free to close then."""

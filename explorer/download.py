@@ -1,17 +1,27 @@
 """Files that are made while they are sent: whole, or visibly broken off; never cut in silence.
 
 Nothing is sent before the first part is there, so what is refused is refused with its status. After that, whatever goes
-wrong goes on to the server, which closes the connection before the file's end.
+wrong goes on to the server, which closes the connection before the file's end. A reader who takes next to nothing is
+cut off, as on a WebSocket: places are few. So are all when the node stops, who can ask whoever answers then.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
+from typing import Any, Final
 
+import structlog
 from fastapi import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from node.http_protocol import TRANSPORT
 from node.refusals import Overloaded
+
+_PATIENCE_SECONDS: Final = 30.0
+_LEAST_PROGRESS: Final = 16 << 10
+"""Bytes that a reader takes in that time, or is cut off."""
+
+_log = structlog.get_logger(__name__)
 
 
 class Gate:
@@ -35,7 +45,7 @@ class Gate:
 
 
 class Download(Response):
-    """A file. Ends, and leaves the gate, as soon as the reader goes away."""
+    """A file. Ends, and leaves the gate, as soon as the reader goes away or takes too little, or the node stops."""
 
     def __init__(
         self,
@@ -43,9 +53,14 @@ class Download(Response):
         gate: Gate,
         name: str,
         media_type: str,
+        *,
+        stopping: asyncio.Event,
+        patience_s: float = _PATIENCE_SECONDS,
     ) -> None:
-        """`begin`: what must be known before the first byte; then the parts. May raise refusals."""
-        self._begin, self._gate = begin, gate
+        """`begin`: what must be known before the first byte; then the parts. May raise refusals. `stopping`: set when
+        nothing that takes long is to go on."""
+        self._begin, self._gate, self._name = begin, gate, name
+        self._stopping, self._patience_s = stopping, patience_s
         self.status_code, self.media_type, self.background = 200, media_type, None
         self.init_headers({"content-disposition": f'attachment; filename="{name}"'})
 
@@ -55,11 +70,22 @@ class Download(Response):
             await send({"type": "http.response.body", "body": b""})
             return
         with self._gate.enter():
-            tasks = [asyncio.ensure_future(self._stream(send)), asyncio.ensure_future(_wait_until_gone(receive))]
+            outlet = _Outlet(send, scope.get("extensions", {}).get(TRANSPORT), self._patience_s)
+            streaming = asyncio.ensure_future(self._stream(outlet.send))
+            gone = asyncio.ensure_future(_wait_until_gone(receive))
+            stop = asyncio.ensure_future(self._stopping.wait())
+            tasks: list[asyncio.Future[Any]] = [streaming, gone, stop]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
+                if streaming not in done and gone not in done:
+                    raise _Broken("the node stops")
+            except _Broken as broken:
+                if not outlet.is_begun:
+                    raise Overloaded(self._gate.count) from broken
+                _log.warning("file_broken_off", name=self._name, reason=str(broken))
+                await outlet.abort()
             finally:
                 for task in tasks:
                     task.cancel()
@@ -74,6 +100,44 @@ class Download(Response):
 
     async def _start(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+
+
+class _Broken(Exception):
+    """Why a file is broken off, by our own will."""
+
+
+class _Outlet:
+    """Where a file goes. Watches that it is taken."""
+
+    def __init__(self, send: Send, transport: asyncio.Transport | None, patience_s: float) -> None:
+        """`transport`: None where the server does not tell: then each message has to be taken in time."""
+        self.is_begun = False
+        """Whether anything was sent."""
+        self._send, self._transport, self._patience_s = send, transport, patience_s
+
+    async def send(self, message: Message) -> None:
+        """Raises `_Broken` for a reader who has taken nothing worth mentioning for too long."""
+        self.is_begun = True
+        sending = asyncio.ensure_future(self._send(message))
+        try:
+            while True:
+                before = self._count_untaken()
+                done, _ = await asyncio.wait([sending], timeout=self._patience_s)
+                if done:
+                    return sending.result()
+                if before - self._count_untaken() < _LEAST_PROGRESS:
+                    raise _Broken("the reader takes nothing")
+        finally:
+            sending.cancel()
+
+    async def abort(self) -> None:
+        """At once, whatever has not been taken. The server has then heard that the connection is lost."""
+        if self._transport is not None:
+            self._transport.abort()
+            await asyncio.sleep(0)
+
+    def _count_untaken(self) -> int:
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
 
 async def _wait_until_gone(receive: Receive) -> None:

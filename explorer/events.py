@@ -43,18 +43,15 @@ class Head(msgspec.Struct, frozen=True):
 class Events:
     """`/api/v1/events`. One for each node."""
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: Sources, stopping: asyncio.Event) -> None:
+        """`stopping`: ends every stream when it is set. Readers come back to whoever answers then."""
         self._sources = sources
-        self._stopping = asyncio.Event()
+        self._stopping = stopping
         self._gate = Gate(MAX_READERS)
         self._asking = asyncio.Lock()
         self._asked_at = (-1, -1, -1)
         """How far all was when `_head` was asked for."""
         self._head = b""
-
-    def stop(self) -> None:
-        """Ends every stream: readers come back to whoever answers then."""
-        self._stopping.set()
 
     async def answer(self, request: Request) -> Response:
         if request.method == "HEAD":

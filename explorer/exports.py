@@ -19,7 +19,7 @@ paid itself: no change), or `l1` (received on Ethereum, by another's withdrawal:
 import asyncio
 import csv
 import io
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
@@ -118,9 +118,7 @@ async def _export_payments(site: Site, gate: Gate, form: Form, request: Request)
     """The filter is that of the page. Raises `MalformedRequest`, `UnknownKind`."""
     parameters = read_parameters(request, filters.NAMES)
     read_filter(parameters, site.sources.commitments)
-    return Download(
-        lambda: _begin_payments(site, form, parameters), gate, _name(site, "payments", form), form.media_type
-    )
+    return _give(site, gate, form, "payments", lambda: _begin_payments(site, form, parameters))
 
 
 async def _export_statement(site: Site, gate: Gate, form: Form, request: Request) -> Response:
@@ -129,14 +127,16 @@ async def _export_statement(site: Site, gate: Gate, form: Form, request: Request
     parameters = read_parameters(request, ("account", "asset", "epoch", "from", "to"))
     account = wire.decode_address(parameters.get("account", ""), "account")
     query = read_query(parameters, site, None)
-    return Download(
-        lambda: _begin_statement(site, form, account, query), gate, _name(site, "statement", form), form.media_type
-    )
+    return _give(site, gate, form, "statement", lambda: _begin_statement(site, form, account, query))
 
 
-def _name(site: Site, what: str, form: Form) -> str:
+def _give(
+    site: Site, gate: Gate, form: Form, what: str, begin: Callable[[], Awaitable[AsyncGenerator[bytes, None]]]
+) -> Download:
     made_at = datetime.fromtimestamp(site.sources.clock_ms() // 1000, UTC)
-    return f"tallystick-{what}-{made_at:%Y%m%dT%H%M%SZ}.{form.media_type.partition(';')[0].rpartition('/')[2]}"
+    ending = form.media_type.partition(";")[0].rpartition("/")[2]
+    name = f"tallystick-{what}-{made_at:%Y%m%dT%H%M%SZ}.{ending}"
+    return Download(begin, gate, name, form.media_type, stopping=site.stopping)
 
 
 # --- payments

@@ -1,5 +1,6 @@
 """What all pages share: how they ask, what stands around them, and how long they may be kept."""
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Hashable
@@ -69,6 +70,8 @@ class L1Links:
 class Site:
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
+        self.stopping = asyncio.Event()
+        """Set when the node stops: what takes long is not to go on."""
         self.pages = load_pages()
         self.ledger = read_ledger(sources.info.describe())
         self.front = SharedPage(self._describe_state)

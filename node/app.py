@@ -49,6 +49,7 @@ from node.ethereum.store import EthereumStore
 from node.ethereum.watcher import Watcher, WatcherSettings
 from node.follower import Follower, Progress
 from node.health import MAX_INDEX_LAG, Check, Health
+from node.http_protocol import HttpProtocol
 from node.index import IndexReader
 from node.journal import LevelDBJournal
 from node.keys import open_account, open_signing_key
@@ -409,7 +410,7 @@ class Node:
                 self._answer,
                 interface="asgi3",
                 proxy_headers=False,
-                http="httptools",
+                http=HttpProtocol,
                 ws=SocketProtocol,
                 ws_max_size=self._config.max_body_bytes,
                 ws_ping_interval=PING_INTERVAL_SECONDS,

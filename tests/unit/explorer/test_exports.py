@@ -397,7 +397,7 @@ async def test_who_goes_away_ends_the_work(world: World, monkeypatch: pytest.Mon
     async def begin() -> Any:
         return make_parts()
 
-    download = Download(begin, gate, "endless.csv", "text/csv")
+    download = Download(begin, gate, "endless.csv", "text/csv", stopping=asyncio.Event())
     await asyncio.wait_for(download({"type": "http", "method": "GET"}, line.receive, line.send), 10)
     assert is_closed.is_set()
     assert gate.count == 0
