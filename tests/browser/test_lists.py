@@ -18,6 +18,7 @@ from chain import wire
 from chain.primitives import ETHER, ZERO_HASH
 from tests.browser.markup import Element, parse
 from tests.browser.past import STATUSES, Past, Sent
+from tests.browser.watch import Reader
 from tests.network import Network
 
 MAX_PAGES: Final = 200
@@ -330,8 +331,11 @@ def test_what_is_no_filter_is_said_so(network: Network, past: Past) -> None:
         assert not any(page.find("main").find_all("table", "payments"))
 
 
-def test_filters_live_in_the_url_and_survive_reload_and_back(page: Page, past: Past, network: Network) -> None:
-    page.goto("/payments")
+@pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without"])
+def test_filters_live_in_the_url_and_survive_reload_and_back(
+    reader: Reader, past: Past, network: Network, script: bool
+) -> None:
+    page = reader.open("/payments", java_script_enabled=script)
     form = page.get_by_role("form", name="Filters")
     account = wire.encode_address(past.accounts[0])
     day = name_day(past.sent[0])
@@ -377,3 +381,12 @@ def test_filters_live_in_the_url_and_survive_reload_and_back(page: Page, past: P
     form.get_by_role("link", name="Clear").click()
     expect(page).to_have_url(re.compile("/payments$"))
     expect(form.get_by_label("Account")).to_have_value("")
+
+    form.get_by_label("Kind").select_option("transfer")
+    form.get_by_role("button", name="Apply").click()
+    page.get_by_role("link", name="Next").click()
+    expect(page).to_have_url(re.compile("kind=transfer.*before="))
+    expect(form.get_by_label("Kind")).to_have_value("transfer")
+    transfers = [sent.name for sent in reversed(past.sent) if sent.payment.kind == "transfer"]
+    shown = get_ids(page)
+    assert shown == transfers[len(shown) : 2 * len(shown)]
