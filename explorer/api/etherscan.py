@@ -18,7 +18,6 @@ A ledger of payments is not a chain of transactions. What its things are called 
 - `tokensupply` and `ethsupply` are what the ledger owes in all: deposits less withdrawals.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -55,11 +54,12 @@ SLICE: Final = 100
 """Records read at a stretch: some 5 ms. Payments that are being made come first."""
 
 MAX_SLICES: Final = 400
-"""Read for one list, where other assets' deposits or empty pages stand between."""
+"""Read for one list. Most are full; few are, where what is no row stands between (withdrawals to the account, say)."""
 
 _MAX_BLOCK: Final = 2**43 - 2
 
 _Action: TypeAlias = Callable[[Site, dict[str, str]], Awaitable[Any]]
+_List: TypeAlias = Callable[[Site, Request, dict[str, str]], Awaitable[list[msgspec.Raw]]]
 _Row: TypeAlias = dict[str, str]
 
 _Read: TypeAlias = Callable[..., Page[Any]]
@@ -78,7 +78,8 @@ def make_router(site: Site) -> APIRouter:
         module, action = [parameters.get(name, "").lower() for name in ("module", "action")]
         if (module, action) in _LISTS:
             with gate.enter():
-                rows = await _LISTS[module, action](site, parameters)
+                await site.sources.settle()
+                rows = await _LISTS[module, action](site, request, parameters)
             return _say("1", "OK", rows) if rows else _say("0", "No transactions found", [])
         if (module, action) not in _ACTIONS:
             raise MalformedRequest("Error! Missing Or invalid Action name")
@@ -127,7 +128,7 @@ async def _get_token_balance(site: Site, parameters: dict[str, str]) -> str:
     return str(balance)
 
 
-async def _list_payments(site: Site, parameters: dict[str, str]) -> list[msgspec.Raw]:
+async def _list_payments(site: Site, request: Request, parameters: dict[str, str]) -> list[msgspec.Raw]:
     account, asset = _take_address(parameters, "address"), site.sources.info.native_asset
     commitments, contract = site.sources.commitments, site.ledger.settlement.lower()
 
@@ -147,43 +148,45 @@ async def _list_payments(site: Site, parameters: dict[str, str]) -> list[msgspec
             }
 
     read = partial(site.sources.index.list_payments, PaymentFilter(account=account, asset=asset))
-    return await _list_rows(site, parameters, [read], build)
+    return await _list_rows(site, request, parameters, [read], build)
 
 
-async def _list_native_deposits(site: Site, parameters: dict[str, str]) -> list[msgspec.Raw]:
+async def _list_native_deposits(site: Site, request: Request, parameters: dict[str, str]) -> list[msgspec.Raw]:
     account, asset = _take_address(parameters, "address"), site.sources.info.native_asset
     contract = site.ledger.settlement.lower()
 
     def build(record: IndexedDeposit, block_hash: str) -> Iterable[_Row]:
-        if record.asset == asset:
-            yield {
-                "blockNumber": str(record.block),
-                "timeStamp": str(record.timestamp // 1000),
-                "hash": wire.encode_bytes(record.id),
-                "from": contract,
-                "to": wire.encode_bytes(record.account),
-                "value": str(record.amount),
-                "contractAddress": "",
-                "input": "",
-                "type": "call",
-                "gas": "0",
-                "gasUsed": "0",
-                "traceId": "0",
-                "isError": "0",
-                "errCode": "",
-            }
+        yield {
+            "blockNumber": str(record.block),
+            "timeStamp": str(record.timestamp // 1000),
+            "hash": wire.encode_bytes(record.id),
+            "from": contract,
+            "to": wire.encode_bytes(record.account),
+            "value": str(record.amount),
+            "contractAddress": "",
+            "input": "",
+            "type": "call",
+            "gas": "0",
+            "gasUsed": "0",
+            "traceId": "0",
+            "isError": "0",
+            "errCode": "",
+        }
 
-    return await _list_rows(site, parameters, [partial(site.sources.index.list_deposits, account)], build)
+    read = partial(site.sources.index.list_deposits, account, assets=(asset,))
+    return await _list_rows(site, request, parameters, [read], build)
 
 
-async def _list_token_moves(site: Site, parameters: dict[str, str]) -> list[msgspec.Raw]:
+async def _list_token_moves(site: Site, request: Request, parameters: dict[str, str]) -> list[msgspec.Raw]:
     account, native = _take_address(parameters, "address"), site.sources.info.native_asset
-    wanted = _take_address(parameters, "contractaddress") if "contractaddress" in parameters else None
+    if "contractaddress" in parameters:
+        listed = [_take_address(parameters, "contractaddress")]
+    else:
+        listed = [line.asset for line in (await site.ask(site.sources.index.get_counters)).assets]
+    assets = [asset for asset in listed if asset != native]
     commitments, tokens, contract = site.sources.commitments, site.tokens, site.ledger.settlement.lower()
 
     def build(record: IndexedRecord, block_hash: str) -> Iterable[_Row]:
-        if record.asset == native or wanted not in (None, record.asset):
-            return
         number = record.index if isinstance(record, IndexedDeposit) else record.nonce
         for sender, recipient, amount in _list_moves(record, account, contract):
             yield {
@@ -197,11 +200,12 @@ async def _list_token_moves(site: Site, parameters: dict[str, str]) -> list[msgs
             }
 
     index = site.sources.index
+    # One list for each token, so that nothing of what the account did in the native asset is gone through.
     reads: list[_Read] = [
-        partial(index.list_payments, PaymentFilter(account=account, asset=wanted)),
-        partial(index.list_deposits, account),
+        *[partial(index.list_payments, PaymentFilter(account=account, asset=asset)) for asset in assets],
+        partial(index.list_deposits, account, assets=assets),
     ]
-    return await _list_rows(site, parameters, reads, build)
+    return await _list_rows(site, request, parameters, reads, build)
 
 
 # --- the rest
@@ -241,8 +245,11 @@ async def _get_block_by_time(site: Site, parameters: dict[str, str]) -> str:
 # --- lists
 
 
-async def _list_rows(site: Site, parameters: dict[str, str], reads: list[_Read], build: _Build) -> list[msgspec.Raw]:
-    """Of several lists as of one, in ledger order or against it. Raises `MalformedRequest`."""
+async def _list_rows(
+    site: Site, request: Request, parameters: dict[str, str], reads: list[_Read], build: _Build
+) -> list[msgspec.Raw]:
+    """Of several lists as of one, in ledger order or against it. Raises `MalformedRequest`; `Overloaded` when the node
+    stops, or when the caller has gone and nobody hears it."""
     first_block = _take_block(parameters, "startblock", 0)
     last_block = _take_block(parameters, "endblock", _MAX_BLOCK)
     order = parameters.get("sort", "asc").lower()
@@ -251,14 +258,14 @@ async def _list_rows(site: Site, parameters: dict[str, str], reads: list[_Read],
     page, offset = [take_number(parameters, *known, 1, MAX_ROWS) for known in (("page", 1), ("offset", MAX_ROWS))]
     if page * offset > MAX_ROWS:
         raise MalformedRequest(f"Result window is too large, page x offset must be at most {MAX_ROWS}")
-    await site.sources.settle()
     walk = _Walk(site.sources.index, reads, build, max(first_block, 1), last_block, is_ascending=order == "asc")
     rows: list[msgspec.Raw] = []
     for _ in range(MAX_SLICES):
         rows += await site.ask(walk.read)
         if walk.is_over or len(rows) >= page * offset:
             return rows[(page - 1) * offset : page * offset]
-        await asyncio.sleep(0)
+        if site.stopping.is_set() or await request.is_disconnected():
+            raise Overloaded(len(rows))
     raise MalformedRequest("too much stands between the rows: narrow startblock and endblock")
 
 
@@ -282,16 +289,18 @@ class _Walk:
 
     def read(self) -> list[msgspec.Raw]:
         """The rows that come next; may be empty, and go on."""
-        for number, looked in enumerate(self._looked):
-            if looked is not None and not self._waiting[number]:
-                self._fill(number, looked)
+        empty = [number for number, found in enumerate(self._waiting) if not found and self._looked[number] is not None]
+        for number in empty:
+            self._fill(number, max(1, SLICE // len(empty)))
         ready = self._take_ready()
         hashes = {record.block: self._get_block_hash(record.block) for record in ready}
         rows = [row for record in ready for row in self._build(record, hashes[record.block])]
         return [msgspec.Raw(msgspec.json.encode(row)) for row in rows]
 
-    def _fill(self, number: int, looked: int) -> None:
-        page = self._reads[number](encode_place(looked), SLICE, is_ascending=self._is_ascending)
+    def _fill(self, number: int, limit: int) -> None:
+        looked = self._looked[number]
+        assert looked is not None
+        page = self._reads[number](encode_place(looked), limit, is_ascending=self._is_ascending)
         self._waiting[number] = [item for item in page.items if self._low <= _get_place(item) < self._high]
         place = None if page.cursor is None else decode_place(page.cursor)
         is_beyond = place is not None and (place >= self._high if self._is_ascending else place <= self._low)
@@ -416,7 +425,7 @@ def _find_block(index: IndexReader, second: int, *, is_after: bool) -> int | Non
     return number if index.get_block(number) is not None else None
 
 
-_LISTS: Final = {
+_LISTS: Final[dict[tuple[str, str], _List]] = {
     ("account", "txlist"): _list_payments,
     ("account", "txlistinternal"): _list_native_deposits,
     ("account", "tokentx"): _list_token_moves,

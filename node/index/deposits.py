@@ -1,12 +1,14 @@
 """Deposits, singly and in lists, newest first or last."""
 
 import sqlite3
+from collections.abc import Collection
+from contextlib import closing
 from typing import Any, Final
 
 from chain.primitives import Address
 from node.index.cursors import decode_place, encode_place
 from node.index.lookups import check_limit, find_account, list_assets
-from node.index.payments import Addresses
+from node.index.payments import MAX_VISITED, Addresses
 from node.index.records import IndexedDeposit, Page
 from node.index.schema import MAX_PLACE, RECORD_BITS, decode_amount, pack_place, unpack_place
 
@@ -29,9 +31,11 @@ def list_deposits(
     cursor: str | None,
     limit: int,
     *,
+    assets: Collection[Address] | None = None,
     is_ascending: bool = False,
 ) -> Page[IndexedDeposit]:
-    """One page, beyond the cursor. Raises `MalformedRequest` (limit, cursor)."""
+    """One page, beyond the cursor; of some assets, or of all. Where others stand between, it may be short and go on.
+    Raises `MalformedRequest` (limit, cursor)."""
     check_limit(limit)
     low, high = 0, MAX_PLACE
     if cursor is not None and is_ascending:
@@ -40,13 +44,23 @@ def list_deposits(
         high = decode_place(cursor)
     condition = "" if account is None else "d.account = ? AND "
     key = () if account is None else (find_account(db, account),)
+    wanted = {number for number, asset in enumerate(list_assets(db)) if assets is None or asset in assets}
     rows = db.execute(
         f"{_SELECT} {condition}d.place >= ? AND d.place < ? "
         f"ORDER BY d.place {'ASC' if is_ascending else 'DESC'} LIMIT ?",
-        (*key, low, high, limit + 1),
-    ).fetchall()
-    items = [_build(db, addresses, row) for row in rows[:limit]]
-    return Page(tuple(items), encode_place(rows[limit - 1][0]) if len(rows) > limit else None)
+        (*key, low, high, MAX_VISITED + 1),
+    )
+    items: list[IndexedDeposit] = []
+    last = 0
+    with closing(rows):
+        for visited, row in enumerate(rows):
+            place, _, asset, *_ = row
+            if visited == MAX_VISITED or (asset in wanted and len(items) == limit):
+                return Page(tuple(items), encode_place(last))
+            if asset in wanted:
+                items.append(_build(db, addresses, row))
+            last = place
+    return Page(tuple(items), None)
 
 
 def encode_deposit_cursor(deposit: IndexedDeposit) -> str:

@@ -6,7 +6,7 @@ has no index of its own, by how many records are visited to fill one page. No an
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -165,11 +165,20 @@ class IndexReader:
             return count_payments(db, wanted, cursor)
 
     def list_deposits(
-        self, account: Address | None = None, cursor: str | None = None, limit: int = 50, *, is_ascending: bool = False
+        self,
+        account: Address | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+        *,
+        assets: Collection[Address] | None = None,
+        is_ascending: bool = False,
     ) -> Page[IndexedDeposit]:
-        """Newest first, or last, of one account or of all. Raises `MalformedRequest` (limit, cursor)."""
+        """Newest first, or last, of one account or of all. Of `assets` alone, a page may be short and go on. Raises
+        `MalformedRequest` (limit, cursor)."""
         with self._snapshot() as db:
-            return list_deposits(db, self._get_address, account, cursor, limit, is_ascending=is_ascending)
+            return list_deposits(
+                db, self._get_address, account, cursor, limit, assets=assets, is_ascending=is_ascending
+            )
 
     def get_holdings(self, account: Address) -> list[Holding]:
         """What the account has, and has done, in each asset in which it has an entry; in the contract's order."""

@@ -42,6 +42,9 @@ class Line:
         if len(self.sent) == self._hang_up_after:
             self._gone.set()
 
+    def hang_up(self) -> None:
+        self._gone.set()
+
     @property
     def is_whole(self) -> bool:
         """Whether the end of the answer was sent: without it the server closes the connection in the middle."""

@@ -1,6 +1,7 @@
 """The calls of portfolio tools: in the forms that they take apart, and right to the last unit."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from chain.block import Deposit
+from chain.payment import Output
 from chain.primitives import ETHER, Address
 from chain.wire import encode_bytes
 from explorer.api import etherscan
@@ -15,7 +17,7 @@ from explorer.headers import LIVE
 from node.index import IndexedPayment, PaymentFilter
 from node.refusals import Overloaded
 from tests.unit.explorer.conftest import World
-from tests.unit.explorer.machines import commit, fetch
+from tests.unit.explorer.machines import Line, call, commit, fetch
 from tests.unit.node.index.history import RandomLedger
 from tests.unit.node.index.oracle import describe, list_wanted, make_entries
 
@@ -339,6 +341,83 @@ async def test_what_would_be_looked_through_for_too_long_is_refused(
     monkeypatch.setattr(etherscan, "MAX_SLICES", 3)
     answer = await fetch_answer(world, "txlist", address=history.accounts[0])
     assert answer["status"] == "0" and "narrow" in answer["result"]
+
+
+async def test_what_stands_between_costs_no_slices(
+    make_world: Callable[[RandomLedger | None], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account that has done much in one asset, and little in others."""
+    monkeypatch.setattr(etherscan, "SLICE", 4)
+    monkeypatch.setattr(etherscan, "MAX_SLICES", 3)
+    ledger = RandomLedger(17, account_count=2)
+    for _ in range(3):
+        ledger.list_asset()
+    account, other = ledger.accounts
+    tokens = [asset for asset in ledger.assets if asset != ETHER]
+    ledger.add_block([ledger.make_deposit(ETHER, index, account, 100) for index in range(50)])
+    ledger.add_block([ledger.make_deposit(token, 0, account, 100) for token in tokens])
+    ledger.add_block([ledger.make_payment(account, nonce, [Output(other, 1)], asset=ETHER) for nonce in range(50)])
+    for nonce, token in enumerate(tokens, 50):
+        ledger.add_block([ledger.make_payment(account, nonce, [Output(other, 1)], asset=token)])
+    world = make_world(ledger)
+    for sort in ("asc", "desc"):
+        rows = await ask(world, "tokentx", address=account, sort=sort)
+        moved = [row["contractAddress"] for row in rows if row["to"] == encode_bytes(other)]
+        assert (moved if sort == "asc" else moved[::-1]) == [encode_bytes(token) for token in tokens]
+        assert len(rows) == 2 * len(tokens)
+        for token in tokens:
+            assert len(await ask(world, "tokentx", address=account, sort=sort, contractaddress=token)) == 2
+    assert len(await ask(world, "txlistinternal", address=account, offset=12)) == 12
+
+
+async def test_many_tokens_are_one_list(
+    make_world: Callable[[RandomLedger | None], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(etherscan, "SLICE", 6)
+    ledger = RandomLedger(19, account_count=6)
+    for _ in range(12):
+        ledger.list_asset()
+    ledger.run(60)
+    world = make_world(ledger)
+    for account in ledger.accounts:
+        contract = world.sources.info.describe()["settlement"].lower()
+        wanted = [
+            (placed.block, placed.index, move)
+            for placed in ledger.payments
+            if describe(placed).asset != ETHER
+            for move in find_moves(describe(placed), account, contract)
+        ]
+        for sort in ("asc", "desc"):
+            rows = await list_or_nothing(world, "tokentx", address=account, sort=sort)
+            found = [
+                (int(row["blockNumber"]), int(row["transactionIndex"]), take(row))
+                for row in rows
+                if row["from"] != contract
+            ]
+            assert sorted(found) == sorted(wanted)
+            places = [(int(row["blockNumber"]), int(row["transactionIndex"])) for row in rows]
+            assert places == sorted(places, reverse=sort == "desc")
+
+
+@pytest.mark.parametrize("is_caller_gone", [True, False])
+async def test_a_list_ends_when_nobody_waits_for_it_and_when_the_node_stops(
+    world: World, history: RandomLedger, monkeypatch: pytest.MonkeyPatch, is_caller_gone: bool
+) -> None:
+    monkeypatch.setattr(etherscan, "SLICE", 1)
+    line, work, slices = Line(), world.sources.readers.work, 0
+
+    async def work_and_end(question: Any) -> Any:
+        nonlocal slices
+        slices += 1
+        if slices == 3:
+            line.hang_up() if is_caller_gone else world.explorer.stop()
+        return await work(question)
+
+    monkeypatch.setattr(world.sources.readers, "work", work_and_end)
+    query = f"module=account&action=txlist&address={encode_bytes(history.accounts[0])}"
+    await call(world.explorer, f"/api?{query}", line)
+    assert slices == 3
+    assert line.answer.status == 429
 
 
 async def test_only_reading_is_answered(world: World) -> None:

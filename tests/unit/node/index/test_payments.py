@@ -10,10 +10,12 @@ from chain.payment import Output
 from chain.primitives import ETHER, MAX_MEMO_SIZE
 from node.index import (
     Direction,
+    IndexedDeposit,
     IndexedPayment,
     IndexReader,
     Page,
     PaymentFilter,
+    deposits,
     encode_cursor,
     encode_deposit_cursor,
     move_cursor,
@@ -255,6 +257,30 @@ def test_deposits_are_listed_both_ways(history: RandomLedger, reader: IndexReade
             reader.list_deposits(limit=limit)
     with pytest.raises(MalformedRequest, match="cursor"):
         reader.list_deposits(cursor="7")
+
+
+def test_deposits_of_some_assets_are_listed_over_what_stands_between(
+    history: RandomLedger, reader: IndexReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deposits, "MAX_VISITED", 5)
+    everything = [describe_deposit(placed) for placed in reversed(history.deposits)]
+    unlisted, looks = b"\x02" * 20, set()
+    for account in (None, history.accounts[0]):
+        for assets in (history.assets[:1], history.assets[1:], (), (unlisted,), (unlisted, history.assets[1])):
+            wanted = [
+                deposit for deposit in everything if account in (None, deposit.account) and deposit.asset in assets
+            ]
+            for is_ascending in (False, True):
+                listed: list[IndexedDeposit] = []
+                cursor = None
+                for _ in everything:
+                    page = reader.list_deposits(account, cursor, 2, assets=assets, is_ascending=is_ascending)
+                    listed, cursor = [*listed, *page.items], page.cursor
+                    looks.add(len(page.items))
+                    if cursor is None:
+                        break
+                assert cursor is None and listed == (wanted[::-1] if is_ascending else wanted)
+    assert looks == {0, 1, 2}
 
 
 def test_the_second_of_a_block_is_inside_a_span_that_ends_with_it(history: RandomLedger, reader: IndexReader) -> None:
