@@ -10,13 +10,18 @@ from typing import Any, Final
 
 import msgspec
 import structlog
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
+from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.frames import Frame
 
 from node.ethereum.change import Change
-from node.metrics import CONNECTIONS
+from node.metrics import CONNECTIONS, CUT_OFF
 from node.refusals import Overloaded
 from node.rpc.envelope import NULL, encode_refusal
 from node.rpc.feed import Feed
+from node.rpc.reading import find_share
 from node.rpc.server import Receive, RpcServer, Scope, Send
 from node.rpc.subscriptions import Caller, Opened, Subscriber
 from node.workers.verifier import encode_refusal as describe_refusal
@@ -32,6 +37,19 @@ PING_INTERVAL_SECONDS: Final = 20.0
 PING_TIMEOUT_SECONDS: Final = 40.0
 """Who does not answer a ping by then has gone: the connection is closed with 1011."""
 
+MAX_FRAGMENTS: Final = 1024
+"""Of one message, give or take those of a slice: empty ones never count against its bytes."""
+
+MAX_CONTROL_FRAMES_PER_SECOND: Final = 10
+_CONTROL_FRAME_BURST: Final = 64
+"""Pings and pongs. Who sends more, or fragments beyond all measure, is closed with 1008."""
+
+_SLICE_BYTES: Final = 1024
+"""Parsed without a look at the clock: 170 empty frames, some milliseconds."""
+
+_READ_AHEAD_BYTES: Final = 64 << 10
+"""Received and not parsed yet, beyond which nothing more is received. Until then a client who goes is seen to go."""
+
 _PATIENCE_SECONDS: Final = 30.0
 _LEAST_PROGRESS: Final = 16 << 10
 """Bytes that a client takes in that time, or is cut off."""
@@ -43,8 +61,10 @@ _FAREWELL_SECONDS: Final = 1.0
 
 GOING_AWAY: Final = 1001
 UNSUPPORTED_DATA: Final = 1003
+POLICY_VIOLATION: Final = 1008
 """Close codes of RFC 6455, section 7.4.1."""
 
+_PONG_HEAD: Final = b"\x8a"
 _SOCKET: Final = "tallystick.socket"
 _JSON_HEADERS: Final = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
 
@@ -53,7 +73,26 @@ _log = structlog.get_logger(__name__)
 
 class SocketProtocol(WebSocketsSansIOProtocol):
     """Uvicorn's protocol, and what ASGI has no words for: whether there is room to write, and the end of a client who
-    takes nothing."""
+    takes nothing. What comes in is parsed in slices and in turns, as `ReadingShare` gives them: a frame is six bytes to
+    send and tens of microseconds to read."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._share = find_share(server_state, self.loop)
+        self._held = b""
+        self._parsed = 0
+        """Bytes of `_held` that have been parsed."""
+        self._has_turn = False
+        """A turn is under way, or asked for."""
+        self._control_room = float(_CONTROL_FRAME_BURST)
+        self._counted_at = 0.0
+        self._end_timer: asyncio.TimerHandle | None = None
 
     @property
     def is_open(self) -> bool:
@@ -82,12 +121,122 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         extensions: dict[str, Any] | None = self.scope["extensions"]
         assert extensions is not None
         extensions[_SOCKET] = self
-        await super().run_asgi()
+        try:
+            await super().run_asgi()
+        finally:
+            self._end_within(_PATIENCE_SECONDS)
 
     def keepalive_timeout(self) -> None:
-        """Closing alone would wait for ever for a client that takes nothing to take what is left."""
         super().keepalive_timeout()
-        self.loop.call_later(_FAREWELL_SECONDS, self.transport.abort)
+        self._end_within(_FAREWELL_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._held, self._parsed = b"", 0
+        if self._end_timer is not None:
+            self._end_timer.cancel()
+        self._end_timer = None
+        super().connection_lost(exc)
+
+    def _end_within(self, seconds: float) -> None:
+        """Closing alone would wait for ever for a client that takes nothing to take what is left."""
+        if self.disconnected:
+            return
+        if self._end_timer is not None:
+            self._end_timer.cancel()
+        self._end_timer = self.loop.call_later(seconds, self.transport.abort)
+
+    # --- reading
+
+    def data_received(self, data: bytes) -> None:
+        self._held = self._held[self._parsed :] + data if self._held else data
+        self._parsed = 0
+        self._go_on()
+        self._adjust_reading()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        message = await self.queue.get()
+        if self.read_paused and self.queue.empty():
+            self.read_paused = False
+            self._go_on()
+            self._adjust_reading()
+        return message
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if self._held:  # which may have waited for the handshake, or for a message that nobody wants any more
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if not self._has_turn and self._may_parse():
+            self._has_turn = True
+            self._share.work(self._parse_slice)
+
+    def _may_parse(self) -> bool:
+        """There is something, its turn has come in the protocol, and the message before it has been taken."""
+        return (
+            bool(self._held)
+            and not self.read_paused
+            and (self.handshake_complete or not self.handshake_initiated)
+            and not self.transport.is_closing()
+        )
+
+    def _parse_slice(self) -> bool:
+        """Whether there is more to parse."""
+        if self._may_parse():
+            part = self._held[self._parsed : self._parsed + _SLICE_BYTES]
+            self._parsed += len(part)
+            if self._parsed >= len(self._held):
+                self._held, self._parsed = b"", 0
+            try:
+                super().data_received(part)
+                self._check_flood()
+            except BaseException:
+                self.transport.abort()
+                raise
+        self._has_turn = self._may_parse()
+        if not self._has_turn:
+            self._adjust_reading()
+        return self._has_turn
+
+    def _adjust_reading(self) -> None:
+        """Uvicorn pauses after each message. Here reading goes on a little: it is how the end of a client is seen."""
+        if self.transport.is_closing():
+            return
+        if len(self._held) - self._parsed > _READ_AHEAD_BYTES:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    # --- floods
+
+    def handle_ping(self) -> None:
+        self._count_control_frame()
+        if not self.is_writable:  # a client who does not read needs no proof that we are there
+            self.conn.writes = [frame for frame in self.conn.writes if not frame.startswith(_PONG_HEAD)]
+        super().handle_ping()
+
+    def handle_pong(self, event: Frame) -> None:
+        self._count_control_frame()
+        super().handle_pong(event)
+
+    def _count_control_frame(self) -> None:
+        now = self.loop.time()
+        regained = (now - self._counted_at) * MAX_CONTROL_FRAMES_PER_SECOND
+        self._control_room = min(self._control_room + regained, _CONTROL_FRAME_BURST) - 1
+        self._counted_at = now
+
+    def _check_flood(self) -> None:
+        if self.transport.is_closing():
+            return
+        if len(self.frames) > MAX_FRAGMENTS:
+            problem = f"a message has at most {MAX_FRAGMENTS} fragments"
+        elif self._control_room < 0:
+            problem = f"at most {MAX_CONTROL_FRAMES_PER_SECOND} pings and pongs a second"
+        else:
+            return
+        CUT_OFF.labels("flood").inc()
+        self.conn.fail(POLICY_VIOLATION, problem)
+        self.handle_parser_exception()
 
 
 class WebSocketServer:
