@@ -409,6 +409,26 @@ async def test_who_goes_away_ends_the_work(world: World, monkeypatch: pytest.Mon
     assert len(line.sent) < 10
 
 
+async def test_who_goes_away_ends_the_count(
+    world: World, history: RandomLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.index.payments.MAX_COUNTED", 2)
+    line, count, looks = Line(), world.index.count_payments, 0
+    loop = asyncio.get_running_loop()
+
+    def count_and_go(*arguments: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            loop.call_soon_threadsafe(line.hang_up)
+        return count(*arguments)
+
+    monkeypatch.setattr(world.index, "count_payments", count_and_go)
+    await call(world.explorer, "/export/payments.csv", line)
+    assert line.sent == []
+    assert 3 <= looks < len(history.payments) // 2
+
+
 async def test_no_more_than_a_few_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     is_open, read = asyncio.Event(), exports._fix_moment
     entered = asyncio.Semaphore(0)

@@ -1,12 +1,14 @@
 """Lists of payments and of deposits, both ways, under every filter, against the same question put to plain lists."""
 
 import random
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from chain.errors import MalformedRequest
-from chain.payment import Output
+from chain.kinds import KIND_CODES
+from chain.payment import Output, Payment, SignedPayment, compute_payment_id
 from chain.primitives import ETHER, MAX_MEMO_SIZE
 from node.index import (
     Direction,
@@ -52,6 +54,7 @@ def test_the_looks_of_a_count_add_up_to_the_list(
     history: RandomLedger, reader: IndexReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(payments, "MAX_VISITED", 7)
+    monkeypatch.setattr(payments, "MAX_COUNTED", 30)
     rng = random.Random(13)
     look_counts = set()
     for _ in range(200):
@@ -71,6 +74,54 @@ def test_the_looks_of_a_count_add_up_to_the_list(
         assert sum(counts) == len(expected), wanted
         look_counts.add(len(counts))
     assert len(look_counts) > 3
+
+
+@pytest.mark.parametrize("bound", [1, 10, 100])
+def test_no_look_of_a_count_goes_far(
+    history: RandomLedger, reader: IndexReader, monkeypatch: pytest.MonkeyPatch, bound: int
+) -> None:
+    monkeypatch.setattr(payments, "MAX_COUNTED", bound)
+    for wanted, source_count in (
+        (PaymentFilter(), 1),
+        (PaymentFilter(asset=ETHER, kind="transfer"), 1),
+        (PaymentFilter(asset=ETHER), len(KIND_CODES)),
+        (PaymentFilter(kind="transfer"), len(history.assets)),
+    ):
+        expected = list_wanted(history, wanted)
+        cursor, counts = None, []
+        for _ in range(len(expected) + 1):
+            count, cursor = reader.count_payments(wanted, cursor)
+            assert count <= max(bound, source_count)
+            assert cursor is None or count > 0
+            counts.append(count)
+            if cursor is None:
+                break
+        assert cursor is None and sum(counts) == len(expected)
+
+
+def test_one_among_many_payees_is_found_without_reading_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = RandomLedger(29, account_count=9)
+    payer, sought, *others = ledger.accounts
+    ledger.list_asset()
+    ledger.add_block([ledger.make_deposit(ETHER, 0, payer, 1000)])
+    reference = ledger.references[0]
+    for nonce in range(6):
+        payees = [*others, sought] if nonce % 2 else others
+        payment = Payment(ETHER, payer, nonce, 0, "transfer", reference, "", tuple([Output(to, 1) for to in payees]))
+        ledger.add_block([SignedPayment(compute_payment_id(payment, ledger.parameters.domain), payment, bytes(65))])
+    read_outputs, reads = payments._read_outputs, []
+
+    def read_and_count(db: sqlite3.Connection, place: int) -> list[tuple[int, int]]:
+        reads.append(place)
+        return read_outputs(db, place)
+
+    monkeypatch.setattr(payments, "_read_outputs", read_and_count)
+    with open_index(tmp_path / "index.sqlite", ledger) as (_, reader):
+        wanted = PaymentFilter(account=sought, reference=reference)
+        assert list(reader.list_payments(wanted).items) == list_wanted(ledger, wanted)
+        assert len(reads) == 3, "of what is listed alone"
+        assert reader.count_payments(wanted) == (3, None)
+        assert len(reads) == 3
 
 
 def test_every_payment_is_a_cursor_for_both_ways(history: RandomLedger, reader: IndexReader) -> None:

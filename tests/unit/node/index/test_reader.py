@@ -449,6 +449,7 @@ SEARCHES = {
     "FROM payments p CROSS JOIN blocks": "p USING INTEGER PRIMARY KEY (rowid=?)",
     "FROM debits WHERE holding": "debits USING PRIMARY KEY (holding=? AND place",
     "FROM credits WHERE holding": "credits USING PRIMARY KEY (holding=? AND ",
+    "FROM credits k": "k USING PRIMARY KEY (holding=? AND place=?)",
     "FROM debits d": "d USING PRIMARY KEY (holding=? AND place>? AND place<?)",
     "FROM credits c": "c USING PRIMARY KEY (holding=? AND ",
     "FROM outputs": "outputs USING PRIMARY KEY (place=?)",
@@ -490,6 +491,7 @@ def test_every_look_up_is_a_search_in_an_index(history: RandomLedger, reader: In
             reader.list_deposits(holder, deposits.cursor, limit=1, is_ascending=is_ascending)
     for kind in (None, "transfer"):
         reader.count_payments(PaymentFilter(kind=kind), page.cursor)
+    reader.list_deposits(account, limit=1, assets=[asset])
     reader.get_holdings(account)
     reader.get_height()
     reader.get_counters()
