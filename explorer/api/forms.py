@@ -13,7 +13,7 @@ from chain.wire import encode_address, encode_bytes
 from explorer.formatting import Token
 from explorer.sentences import describe_record, list_changes
 from explorer.status import EpochStage, compute_epoch_stage
-from node.ethereum.reserves import AssetReserves, Fault, Reading, Reserves, Verdict
+from node.ethereum.reserves import AssetReserves, Fault, FaultKind, Reading, Reserves, Verdict
 from node.ethereum.submission import EpochStatus
 from node.index import (
     Activity,
@@ -330,7 +330,7 @@ class ReservesReading(Form, frozen=True):
 
 
 class ReservesFault(Form, frozen=True):
-    problem: str
+    kind: FaultKind
     since: Quantity
     count: Annotated[Quantity, Meta(description="Readings that have failed in a row.")]
 
@@ -751,4 +751,4 @@ def _build_reserves_line(line: AssetReserves) -> ReservesLine:
 
 
 def _build_fault(fault: Fault) -> ReservesFault:
-    return ReservesFault(problem=fault.problem, since=hex(fault.since), count=hex(fault.count))
+    return ReservesFault(kind=fault.kind, since=hex(fault.since), count=hex(fault.count))

@@ -72,7 +72,9 @@ async def show(site: Site, request: Request) -> Response:
     if not is_operator(request.headers, token):
         raise HTTPException(401, headers={"www-authenticate": CHALLENGE})
     report = await site.sources.report_operations()
-    return await site.show(request, "operator.html", view=view_operations(report), gwei=GWEI)
+    return await site.show(
+        request, "operator.html", view=view_operations(report), reserves=site.sources.get_reserves(), gwei=GWEI
+    )
 
 
 def view_operations(report: OperationsReport) -> OperatorView:

@@ -7,10 +7,20 @@ import msgspec
 from fastapi import Request, Response
 
 from explorer.site import Site
-from node.ethereum.reserves import AssetReserves, Reserves, Verdict
+from node.ethereum.reserves import AssetReserves, FaultKind, Reserves, Verdict
 
 BAR_WIDTH: Final = 1000
 """Of a bar's drawing; its units mean nothing else."""
+
+_FAULTS: Final = {
+    FaultKind.OUT_OF_REACH: "Ethereum is out of reach",
+    FaultKind.REFUSED: "the Ethereum endpoint answers with an error",
+    FaultKind.ENDPOINT_BEHIND: "the Ethereum endpoint lags",
+    FaultKind.INDEX_BEHIND: "the index of the ledger lags",
+    FaultKind.REPLACED: "Ethereum replaced the block while it was read",
+    FaultKind.WRONG_DEPLOYMENT: "the Ethereum endpoint serves another chain, or another contract",
+}
+"""What everybody may know. What the endpoint said is on the operator's page."""
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -32,6 +42,11 @@ class AssetView(msgspec.Struct, frozen=True):
 class ReservesView(msgspec.Struct, frozen=True):
     state: Reserves
     assets: tuple[AssetView, ...]
+
+    @property
+    def problem(self) -> str:
+        """Of the last reading; empty if there was none."""
+        return "" if self.state.fault is None else _FAULTS[self.state.fault.kind]
 
     @property
     def covered_count(self) -> int:

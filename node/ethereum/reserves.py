@@ -36,6 +36,8 @@ INTERVAL_MS: Final = 30_000
 _FIRST_INTERVAL_MS: Final = 3_000
 """While there is nothing to show: just after the start, the ledger may have no assets yet."""
 
+_MAX_PROBLEM_LENGTH: Final = 300
+
 _log = structlog.get_logger("node.ethereum.reserves")
 
 
@@ -140,10 +142,26 @@ class Reading(msgspec.Struct, frozen=True):
     """In the contract's order of assets."""
 
 
+class FaultKind(StrEnum):
+    OUT_OF_REACH = "out_of_reach"
+    """No answer of the endpoint, or none that can be read."""
+    REFUSED = "refused"
+    """The endpoint answers with an error."""
+    ENDPOINT_BEHIND = "endpoint_behind"
+    INDEX_BEHIND = "index_behind"
+    """Withdrawals are final that the index does not have yet."""
+    REPLACED = "replaced"
+    """The L1 block gave way to another while it was read."""
+    WRONG_DEPLOYMENT = "wrong_deployment"
+    """Another chain, or another contract."""
+
+
 class Fault(msgspec.Struct, frozen=True):
     """Why there is no newer reading."""
 
+    kind: FaultKind
     problem: str
+    """For the operator alone, and cut: an endpoint may say anything, its own address and keys included."""
     since: int
     """Milliseconds: when the first reading in a row failed."""
     count: int
@@ -160,6 +178,10 @@ class Reserves(msgspec.Struct, frozen=True):
 
 class _NotComparable(Exception):
     """The two sides are not of moments that can be held against each other. The next reading will be."""
+
+    def __init__(self, kind: FaultKind, problem: str) -> None:
+        super().__init__(problem)
+        self.kind = kind
 
 
 class ReservesReader:
@@ -197,7 +219,7 @@ class ReservesReader:
             if before is None:
                 _log.warning("reserves_not_read", problem=str(problem))
             since, count = (self._clock(), 0) if before is None else (before.since, before.count)
-            self.state = Reserves(self.state.reading, Fault(str(problem), since, count + 1))
+            self.state = Reserves(self.state.reading, _describe(problem, since, count + 1))
 
     async def _read(self) -> Reading:
         """The ledger first, then Ethereum, as of a block that is not older: the contract then has every deposit that
@@ -207,19 +229,21 @@ class ReservesReader:
         read_until = 0 if self.state.reading is None else self.state.reading.l1_block.number
         if block.number < max(synced_block, read_until):
             raise _NotComparable(
+                FaultKind.ENDPOINT_BEHIND,
                 f"the endpoint is behind: its newest block is {block.number}, "
-                f"{max(synced_block, read_until)} has been read before"
+                f"{max(synced_block, read_until)} has been read before",
             )
         final_epoch = (await self._gateway.get_head(block.number)).final_epoch
         if final_epoch > counters.sealed_epoch:
             # Claims are of final epochs. Counted without those, they would be of more than was withdrawn.
             raise _NotComparable(
+                FaultKind.INDEX_BEHIND,
                 f"the index is behind: it ends with epoch {counters.sealed_epoch}, withdrawals can be claimed up to "
-                f"epoch {final_epoch}"
+                f"epoch {final_epoch}",
             )
         lines = await asyncio.gather(*[self._read_asset(line, block.number) for line in counters.assets])
         if (await self._gateway.get_block(block.number)).hash != block.hash:
-            raise _NotComparable(f"block {block.number} was replaced while it was read")
+            raise _NotComparable(FaultKind.REPLACED, f"block {block.number} was replaced while it was read")
         return Reading(self._clock(), block, counters.block, counters.timestamp, tuple(lines))
 
     async def _read_asset(self, line: AssetCounters, at: int) -> AssetReserves:
@@ -257,3 +281,16 @@ class ReservesReader:
             return 0
         (last,) = await self._gateway.get_deposits(asset, count - 1, 1, at)
         return last.cumulative
+
+
+def _describe(problem: Exception, since: int, count: int) -> Fault:
+    if isinstance(problem, _NotComparable):
+        kind = problem.kind
+    elif isinstance(problem, WrongDeployment):
+        kind = FaultKind.WRONG_DEPLOYMENT
+    else:
+        kind = FaultKind.REFUSED if isinstance(problem, RpcError) else FaultKind.OUT_OF_REACH
+    words = str(problem)
+    if len(words) > _MAX_PROBLEM_LENGTH:
+        words = words[: _MAX_PROBLEM_LENGTH - 1] + "…"
+    return Fault(kind, words, since, count)

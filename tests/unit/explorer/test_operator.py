@@ -11,6 +11,7 @@ from explorer.app import Explorer
 from explorer.pages.operator import view_operations
 from node.ethereum.committer import Funds
 from node.ethereum.endpoint import EndpointHealth
+from node.ethereum.reserves import Fault, FaultKind, Reserves
 from node.ethereum.submission import Attempt, AttemptOutcome, EpochState, EpochStatus, Fees, Inclusion
 from node.operations import (
     Backlog,
@@ -266,8 +267,10 @@ async def test_an_endpoints_own_words_are_text(stage: Stage) -> None:
     faulty = msgspec.structs.replace(stage.operations.endpoints[0], last_fault=words, last_error=words, name="<b>")
     stage.operations = msgspec.structs.replace(stage.operations, endpoints=(faulty,))
     change(stage, "committer", detail=words)
+    stage.reserves = Reserves(None, Fault(FaultKind.REFUSED, words, stage.now - 90_000, 3))
     answer = await ask_as(stage.guarded, f"Bearer {TOKEN}")
-    assert words not in answer.text and answer.text.count("&lt;script&gt;alert(1)") == 3
+    assert words not in answer.text and answer.text.count("&lt;script&gt;alert(1)") == 4
+    assert "The reserves have not been read since 1 min ago: <script>" in answer.page.text
     assert "{{ 7*7 }}" in answer.page.text
 
 

@@ -19,7 +19,7 @@ from explorer.headers import IMMUTABLE, LIVE, SETTLED
 from explorer.sentences import describe_record
 from explorer.site import Tokens
 from node.ethereum.l1 import L1Block
-from node.ethereum.reserves import AssetReserves, Fault, Reading, Reserves
+from node.ethereum.reserves import AssetReserves, Fault, FaultKind, Reading, Reserves
 from node.ledger_info import AssetInfo
 from node.proofs import ProofReader, ProofWriter
 from node.refusals import Overloaded
@@ -343,9 +343,9 @@ async def test_reserves_as_they_were_read(world: World, history: RandomLedger) -
         queued_as_credited=None, held=40, balance=39,
     )  # fmt: skip
     reading = Reading(1_000, L1Block(5, b"\x05" * 32, b"\x04" * 32, 77), 9, 990, (line,))
-    world.reserves = Reserves(reading, Fault("out of reach", 1_005, 3))
+    world.reserves = Reserves(reading, Fault(FaultKind.OUT_OF_REACH, "https://key@l1.example: no", 1_005, 3))
     answer = await fetch_json(world.explorer, f"{API}/reserves")
-    assert answer["fault"] == {"problem": "out of reach", "since": hex(1_005), "count": "0x3"}
+    assert answer["fault"] == {"kind": "out_of_reach", "since": hex(1_005), "count": "0x3"}
     (shown,) = answer["reading"]["assets"]
     assert (shown["uncredited"], shown["verdict"]) == ("-0xa", line.verdict)
     assert shown["owed"] == hex(line.owed) and shown["shortfall"] == hex(line.shortfall)

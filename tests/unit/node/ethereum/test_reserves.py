@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chain.primitives import ETHER
 from node.ethereum.faults import RpcError, WrongDeployment
-from node.ethereum.reserves import AssetReserves, Reading, ReservesReader, Verdict
+from node.ethereum.reserves import AssetReserves, FaultKind, Reading, ReservesReader, Verdict
 from node.index import AssetCounters, Counters
 from tests.unit.node.ethereum.simulated import TOKEN, SimulatedL1
 
@@ -218,6 +218,7 @@ async def test_a_block_that_is_replaced_while_it_is_read_is_not_shown(
     await reader.tick()
     assert reader.state.reading is None
     assert reader.state.fault is not None and "replaced" in reader.state.fault.problem
+    assert reader.state.fault.kind is FaultKind.REPLACED
     await read(reader)
 
 
@@ -228,6 +229,7 @@ async def test_an_endpoint_that_lags_is_not_believed(l1: SimulatedL1, books: Boo
     await reader.tick()
     assert reader.state.reading is None and reader.state.fault is not None
     assert "behind" in reader.state.fault.problem
+    assert reader.state.fault.kind is FaultKind.ENDPOINT_BEHIND
     l1.mine()
     reading = await read(reader)
     del l1.chain[-1]
@@ -245,6 +247,7 @@ async def test_an_index_without_the_epochs_that_are_claimed_from_is_waited_for(
     await reader.tick()
     assert reader.state.reading is None and reader.state.fault is not None
     assert "the index is behind" in reader.state.fault.problem
+    assert reader.state.fault.kind is FaultKind.INDEX_BEHIND
     books.sealed_epoch, books.withdrawn[TOKEN] = 2, 40
     assert (await read_token(reader)).verdict is Verdict.COVERED
 
@@ -265,6 +268,7 @@ async def test_after_a_fault_the_last_reading_stays_and_says_so(
         assert reader.state.reading is first
         assert reader.state.fault is not None and reader.state.fault.count == count
         assert reader.state.fault.since == failed_at
+        assert reader.state.fault.kind is FaultKind.OUT_OF_REACH
         assert method in reader.state.fault.problem
     l1.fault = lambda _: False
     assert (await read(reader)).l1_block == l1.top.block
@@ -274,6 +278,13 @@ async def test_another_chain_is_a_fault_like_any_other(l1: SimulatedL1, reader: 
     l1.wrong = WrongDeployment("wrong_chain", "the endpoint serves chain 2")
     await reader.tick()
     assert reader.state.fault is not None and "chain 2" in reader.state.fault.problem
+    assert reader.state.fault.kind is FaultKind.WRONG_DEPLOYMENT
+
+
+async def test_an_endpoints_words_are_cut(l1: SimulatedL1, reader: ReservesReader) -> None:
+    l1.wrong = WrongDeployment("wrong_chain", "x" * 1_000_000)
+    await reader.tick()
+    assert reader.state.fault is not None and reader.state.fault.problem == "x" * 299 + "…"
 
 
 async def test_it_reads_again_and_again(l1: SimulatedL1, reader: ReservesReader) -> None:
