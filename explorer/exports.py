@@ -4,7 +4,10 @@ A file shows one moment of the ledger: what comes while it is sent is not in it.
 ledger it is from, and how far that was on Ethereum; and at its end that it is whole. A file without that end was cut
 off on its way.
 
-CSV is RFC 4180 in UTF-8, with lines around the table that begin with `# `: the facts above it, `# end of N rows` below.
+CSV is RFC 4180 in UTF-8, with lines around the table that are one cell each, which begins with `# `: the facts above
+it, `# end of N rows` below. A text may have ends of lines in it, and a memo may say `# end of 3 rows`: what counts is
+the last row as a reader of CSV takes it, outside quotes.
+
 Amounts are exact decimals without grouping, beside their base units; where a token does not say its decimals, the
 decimals are left out and the base units stand alone. Times are ISO 8601 in UTC. A spreadsheet takes a cell that begins
 with `=`, `+`, `-` or `@` for a formula, and what others wrote (a memo, a token's symbol) may begin so: such a text, and
@@ -147,7 +150,7 @@ async def _begin_payments(site: Site, form: Form, parameters: dict[str, str]) ->
     chosen = read_filter(parameters, moment.commitments)
     count = await _count_payments(site, chosen.wanted, moment.start)
     facts = {
-        "content": "payments of a Tallystick ledger, newest first; one row for each output",
+        "content": "payments of a Tallystick ledger; newest first; one row for each output",
         **moment.facts,
         "filter": chosen.texts,
         "payment_count": count,
@@ -239,7 +242,7 @@ async def _begin_statement(
     if totals is None:
         raise NotFound(f"epoch {query.period}")
     facts = {
-        "content": "statement of an account on a Tallystick ledger, in ledger order; one row for each entry",
+        "content": "statement of an account on a Tallystick ledger; in ledger order; one row for each entry",
         **moment.facts,
         "account": wire.encode_address(account),
         "asset": token.symbol,
@@ -385,25 +388,29 @@ class CsvForm:
     media_type = "text/csv; charset=utf-8"
 
     def begin(self, facts: dict[str, Any], columns: Sequence[str]) -> bytes:
-        lines = [f"# {name}: {self._describe(value)}\r\n" for name, value in facts.items()]
-        return "".join([*lines, ",".join(columns), "\r\n"]).encode()
+        lines = [(f"# {name}: {self._describe(value)}",) for name, value in facts.items()]
+        return _write_rows([*lines, columns])
 
     def encode(self, rows: Sequence[Row], columns: Sequence[str], *, is_first: bool) -> bytes:
         guarded = [columns.index(name) for name in ("asset", "memo")]
-        table = io.StringIO(newline="")
-        writer = csv.writer(table, lineterminator="\r\n")
-        for row in rows:
-            cells = list(row)
+        lines = [list(row) for row in rows]
+        for cells in lines:
             for place in guarded:
-                cells[place] = guard(str(row[place]))
-            writer.writerow(cells)
-        return table.getvalue().encode()
+                cells[place] = guard(str(cells[place]))
+        return _write_rows(lines)
 
     def end(self, row_count: int) -> bytes:
         return f"# end of {row_count} rows\r\n".encode()
 
     def _describe(self, value: Any) -> str:
         return (urlencode(value) or "none") if isinstance(value, dict) else str(value)
+
+
+def _write_rows(rows: Iterable[Sequence[str | int | None]]) -> bytes:
+    """What has a separator, a quote or the end of a line in it stays one cell: it is quoted."""
+    table = io.StringIO(newline="")
+    csv.writer(table, lineterminator="\r\n").writerows(rows)
+    return table.getvalue().encode()
 
 
 class JsonForm:

@@ -1,6 +1,7 @@
 """CSV files for spreadsheets: RFC 4180 in UTF-8, whole or not there at all.
 
-Lines that begin with `# ` stand around the table: what it is of above it, `# end of N rows` below. Amounts are exact
+Lines that are one cell, which begins with `# `, stand around the table: what it is of above it, `# end of N rows`
+below. That is the last row as a reader of CSV takes it: a memo may say the same within its quotes. Amounts are exact
 decimals without grouping, beside their base units.
 """
 
@@ -71,9 +72,10 @@ def show_decimal(base_units: int, asset: Asset | None) -> str:
 
 @contextmanager
 def _fill(file: TextIO, facts: Mapping[str, Any], columns: Sequence[str]) -> Iterator[Sheet]:
+    head = Sheet(file)
     for name, value in facts.items():
-        file.write(f"# {name}: {value}\r\n")
-    file.write(",".join(columns) + "\r\n")
+        head.write(f"# {name}: {value}")
+    head.write(*columns)
     sheet = Sheet(file)
     yield sheet
     file.write(f"# end of {sheet.count} rows\r\n")

@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal, localcontext
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +43,13 @@ class Table:
 
     def __init__(self, text: str) -> None:
         assert text.endswith("\r\n")
-        head, body = [], text
-        while body.startswith("# "):
-            line, _, body = body.partition("\r\n")
-            head.append(line[2:])
-        body, _, end = body.removesuffix("\r\n").rpartition("\r\n# end of ")
-        self.facts = dict([line.split(": ", 1) for line in head])
-        rows = list(csv.DictReader(io.StringIO(body + "\r\n", newline=""), strict=True))
-        self.rows: list[dict[str, str]] = rows
-        assert end == f"{len(rows)} rows"
+        *lines, end = csv.reader(io.StringIO(text, newline=""), strict=True)
+        facts = list(takewhile(lambda cells: cells[0].startswith("# "), lines))
+        assert all(len(cells) == 1 for cells in facts), "something of it is a cell of its own"
+        self.facts = dict([cell.removeprefix("# ").split(": ", 1) for (cell,) in facts])
+        columns, *rows = lines[len(facts) :]
+        self.rows = [dict(zip(columns, cells, strict=True)) for cells in rows]
+        assert end == [f"# end of {len(rows)} rows"]
 
 
 def unguard(text: str) -> str:
@@ -190,6 +189,16 @@ async def test_the_symbol_of_a_token_is_no_formula(world: World, history: Random
     world.info.take_asset(asset, AssetInfo(symbol, 6))
     table = Table((await fetch(world.explorer, f"/export/payments.csv?asset={encode_bytes(asset)}")).text)
     assert {row["asset"] for row in table.rows} == {f"'{symbol}"}
+
+
+@pytest.mark.parametrize("symbol", [",=1+1", '",=1+1', '"', ",", '=1,"2"'])
+async def test_nothing_above_the_table_is_a_cell_of_its_own(world: World, history: RandomLedger, symbol: str) -> None:
+    asset = next(asset for asset in history.assets if asset != ETHER)
+    world.info.take_asset(asset, AssetInfo(symbol, 6))
+    query = f"?account={encode_bytes(history.accounts[0])}&asset={encode_bytes(asset)}"
+    table = Table((await fetch(world.explorer, f"/export/statement.csv{query}")).text)
+    assert table.facts["asset"] == symbol
+    assert table.rows
 
 
 def make_hostile_ledger() -> RandomLedger:
