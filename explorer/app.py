@@ -32,6 +32,7 @@ from explorer.pages import (
 from explorer.site import Site, get_path
 from explorer.sources import Sources
 from explorer.static_files import PREFIX
+from node.http_protocol import sending_while_open
 from node.refusals import Overloaded
 
 _READ_METHODS: Final = ["GET", "HEAD"]
@@ -85,7 +86,7 @@ class Explorer:
         self._answer = with_security_headers(self._route())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._answer(scope, receive, send)
+        await self._answer(scope, receive, sending_while_open(scope, send))
 
     def stop(self) -> None:
         """Ends what goes on for long: streams of events, in order; files, broken off."""

@@ -14,12 +14,15 @@ import structlog
 from fastapi import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from node.http_protocol import TRANSPORT
+from node.http_protocol import find_transport
 from node.refusals import Overloaded
 
 _PATIENCE_SECONDS: Final = 30.0
 _LEAST_PROGRESS: Final = 16 << 10
 """Bytes that a reader takes in that time, or is cut off."""
+
+_FAREWELL_SECONDS: Final = 1.0
+"""Until the server has heard of a connection that was aborted."""
 
 _log = structlog.get_logger(__name__)
 
@@ -70,7 +73,7 @@ class Download(Response):
             await send({"type": "http.response.body", "body": b""})
             return
         with self._gate.enter():
-            outlet = _Outlet(send, scope.get("extensions", {}).get(TRANSPORT), self._patience_s)
+            outlet = _Outlet(send, find_transport(scope), self._patience_s)
             streaming = asyncio.ensure_future(self._stream(outlet.send))
             gone = asyncio.ensure_future(_wait_until_gone(receive))
             stop = asyncio.ensure_future(self._stopping.wait())
@@ -85,7 +88,9 @@ class Download(Response):
                 if not outlet.is_begun:
                     raise Overloaded(self._gate.count) from broken
                 _log.warning("file_broken_off", name=self._name, reason=str(broken))
-                await outlet.abort()
+                if outlet.abort():
+                    # Otherwise the server would miss the end of the answer, and say so.
+                    await asyncio.wait([gone], timeout=_FAREWELL_SECONDS)
             finally:
                 for task in tasks:
                     task.cancel()
@@ -130,11 +135,12 @@ class _Outlet:
         finally:
             sending.cancel()
 
-    async def abort(self) -> None:
-        """At once, whatever has not been taken. The server has then heard that the connection is lost."""
-        if self._transport is not None:
-            self._transport.abort()
-            await asyncio.sleep(0)
+    def abort(self) -> bool:
+        """At once, whatever has not been taken. Whether it could be done: else the server closes the connection."""
+        if self._transport is None:
+            return False
+        self._transport.abort()
+        return True
 
     def _count_untaken(self) -> int:
         return 0 if self._transport is None else self._transport.get_write_buffer_size()

@@ -150,13 +150,13 @@ async def test_before_its_first_byte_a_stop_refuses_the_file() -> None:
     assert (line.sent, gate.count) == ([], 0)
 
 
-class Taker:
+class Taker(Line):
     """Takes no message, but something of what was sent before, each time somebody looks."""
 
     def __init__(self, *untaken: int) -> None:
+        super().__init__()
         self._untaken = list(untaken)
         self.is_aborted = False
-        self.sent: list[Message] = []
 
     def get_write_buffer_size(self) -> int:
         assert self._untaken, "cut off too late"
@@ -164,6 +164,7 @@ class Taker:
 
     def abort(self) -> None:
         self.is_aborted = True
+        self.hang_up()
 
     async def send(self, message: Message) -> None:
         if not self._untaken:
@@ -187,6 +188,6 @@ async def test_who_takes_less_than_16_kilobytes_in_that_time_is_cut_off(untaken:
     taker, gate = Taker(*untaken), Gate(1)
     scope = {"type": "http", "method": "GET", "extensions": {TRANSPORT: taker}}
     download = Download(begin_endless, gate, "a.csv", "text/csv", stopping=asyncio.Event(), patience_s=0.001)
-    await asyncio.wait_for(download(scope, Line().receive, taker.send), _PATIENCE_SECONDS)
+    await asyncio.wait_for(download(scope, taker.receive, taker.send), _PATIENCE_SECONDS)
     assert taker.is_aborted and taker.sent == [] and gate.count == 0
     assert not taker._untaken, "cut off too soon"

@@ -1,6 +1,7 @@
 """Whoever listens hears of the last thing that happened, soon, and not of each; and who has gone costs nothing."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,10 +13,11 @@ from starlette.types import Message
 from explorer import events
 from explorer.app import Explorer
 from node.ethereum.submission import EpochState
+from node.http_protocol import TRANSPORT
 from node.index import Counters, IndexWriter
 from node.refusals import Overloaded
 from tests.unit.explorer.conftest import World
-from tests.unit.explorer.machines import fetch
+from tests.unit.explorer.machines import Line, fetch
 from tests.unit.explorer.test_records import open_late
 from tests.unit.node.index.history import RandomLedger, apply
 
@@ -251,6 +253,39 @@ async def test_who_has_gone_costs_nothing(world: World) -> None:
     await asyncio.sleep(0)
     assert not world.indexed._waiters
     assert len(asyncio.all_tasks() & tasks) == 1, "something still waits"
+
+
+class ClosedTransport:
+    """As uvloop's, in the moment before the server hears that the reader has gone."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+async def test_a_connection_that_has_just_closed_is_no_fault(world: World, is_closed: bool) -> None:
+    transport, line, refused = ClosedTransport(), Line(), 0
+
+    async def send(message: Message) -> None:
+        nonlocal refused
+        if message["type"] != "http.response.start":
+            refused += 1
+            transport.is_closed = is_closed
+            asyncio.get_running_loop().call_soon(line.hang_up)
+            raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    scope = {
+        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET",
+        "scheme": "http", "path": PATH, "raw_path": PATH.encode(), "query_string": b"", "root_path": "",
+        "headers": [], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2), "extensions": {TRANSPORT: transport},
+    }  # fmt: skip
+    with contextlib.nullcontext() if is_closed else pytest.raises(RuntimeError, match="the handler is closed"):
+        await asyncio.wait_for(world.explorer(scope, line.receive, send), _PATIENCE_SECONDS)
+    assert refused > 0
+    assert not world.indexed._waiters
 
 
 async def test_beyond_so_many_readers_the_next_one_is_refused_by_name(
