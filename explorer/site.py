@@ -1,7 +1,6 @@
 """What all pages share: how they ask, what stands around them, and how long they may be kept."""
 
 import asyncio
-import hashlib
 import re
 from collections.abc import Callable, Hashable
 from functools import cached_property
@@ -11,6 +10,7 @@ from fastapi import Request, Response
 
 from chain.errors import MalformedRequest
 from chain.primitives import ETHER, Address
+from explorer.etags import has_already, make_etag
 from explorer.formatting import Token, describe_token
 from explorer.headers import LIVE, SETTLED
 from explorer.ledger import read_ledger
@@ -128,9 +128,9 @@ class Site:
         body = await self.sources.work(lambda: self.pages.render(template, **common, **values))
         if not is_settled:
             return Response(body, status, {"cache-control": LIVE}, media_type="text/html")
-        tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        tag = make_etag(body)
         headers = {"cache-control": SETTLED, "etag": tag}
-        if request.headers.get("if-none-match") == tag:
+        if has_already(request, tag):
             return Response(status_code=304, headers=headers)
         return Response(body, status, headers, media_type="text/html")
 

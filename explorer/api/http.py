@@ -4,7 +4,6 @@ An answer that can never change has an ETag and is kept; any other is not kept a
 (CORS): nothing here is private, and nothing can be changed.
 """
 
-import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
@@ -14,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chain.errors import MalformedRequest, NotFound, Refusal
+from explorer.etags import has_already, make_etag
 from explorer.headers import LIVE
 from node.refusals import Overloaded
 
@@ -60,9 +60,8 @@ def say(body: bytes, request: Request, kept: str = LIVE) -> Response:
     headers = _CORS | {"cache-control": kept}
     if kept == LIVE:
         return Response(body, media_type=_JSON, headers=headers)
-    headers["etag"] = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
-    tags = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    if headers["etag"] in tags or "*" in tags:
+    headers["etag"] = make_etag(body)
+    if has_already(request, headers["etag"]):
         return Response(status_code=304, headers=headers)
     return Response(body, media_type=_JSON, headers=headers)
 

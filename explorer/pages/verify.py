@@ -2,6 +2,7 @@
 
 from fastapi import Request, Response
 
+from explorer.etags import has_already
 from explorer.site import Site
 
 
@@ -9,6 +10,6 @@ async def show(site: Site, request: Request) -> Response:
     """`/verify`; the id of a payment may stand behind a #, which stays with the browser."""
     page = site.verify_page
     headers = {"content-security-policy": page.policy, "cache-control": "no-cache", "etag": page.tag}
-    if request.headers.get("if-none-match") == page.tag:
+    if has_already(request, page.tag):
         return Response(status_code=304, headers=headers)
     return Response(page.content, headers=headers, media_type="text/html")
