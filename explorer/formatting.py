@@ -130,7 +130,9 @@ def _to_datetime(time_ms: int) -> datetime:
 
 
 def _clean_symbol(symbol: str) -> str:
-    """Without what has no form of its own (controls, marks that turn the direction of writing, lone surrogates), and
-    cut to a length that no token needs more of."""
-    visible = "".join([letter for letter in symbol if unicodedata.category(letter)[0] not in "CZ"])
+    """Without what has no form of its own (controls, marks that turn the direction of writing, blank letters, lone
+    surrogates), and cut to a length that no token needs more of."""
+    visible = "".join(
+        [letter for letter in symbol if unicodedata.category(letter)[0] not in "CZ" and letter not in _BLANK]
+    )
     return visible if len(visible) <= MAX_SYMBOL_LENGTH else visible[: MAX_SYMBOL_LENGTH - 1] + "…"

@@ -68,6 +68,9 @@ def test_without_decimals_that_make_sense_amounts_are_base_units(decimals: int |
         ("\u202eKOT", "KOT"),  # right-to-left override
         ("T\u200bO\u2066K\x00", "TOK"),  # zero width, isolate, control
         ("\ud800K", "K"),  # a lone surrogate, which has no UTF-8
+        ("\u3164", "0xf39Fd6…"),  # a letter by its category, of which nothing is seen
+        ("\u2800\u115f\uffa0", "0xf39Fd6…"),
+        ("\u2800ETH\u3164", "ETH"),
         ("ABCDEFGHIJKL", "ABCDEFGHIJKL"),
         ("ABCDEFGHIJKLM", "ABCDEFGHIJK…"),
     ],
