@@ -79,6 +79,9 @@ def network(tmp_path_factory: pytest.TempPathFactory, ethereum: L1Process) -> It
     options += ["--challenge-period", str(CHALLENGE_SECONDS)]
     environment = {"TALLYSTICK_EXPLORER__OPERATOR_TOKEN_FILE": str(token_file)}
     with run_network(directory, *options, **environment) as network:
+        # The browser is busy for seconds between two of our questions: about as long as the node keeps a connection
+        # that is idle, and a question on its way while the node closes it would be lost.
+        network.session.headers["connection"] = "close"
         yield network
 
 

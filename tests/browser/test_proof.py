@@ -235,6 +235,7 @@ def leaving_network(tmp_path_factory: pytest.TempPathFactory, ethereum: L1Proces
     directory = tmp_path_factory.mktemp("leaving")
     options = ["--l1-url", ethereum.url, "--epoch-seconds", str(EPOCH_SECONDS)]
     with run_network(directory, *options, "--challenge-period", str(CHALLENGE_SECONDS)) as network:
+        network.session.headers["connection"] = "close"  # as in `network`
         yield network
 
 
