@@ -49,7 +49,6 @@ from node.ethereum.store import EthereumStore
 from node.ethereum.watcher import Watcher, WatcherSettings
 from node.follower import Follower, Progress
 from node.health import MAX_INDEX_LAG, Check, Health
-from node.http_protocol import HttpProtocol
 from node.index import IndexReader
 from node.journal import LevelDBJournal
 from node.keys import open_account, open_signing_key
@@ -60,6 +59,7 @@ from node.proofs import ProofReader
 from node.recovery import Recovered, open_ledger, read_header, recover
 from node.rpc.feed import Feed
 from node.rpc.methods import Methods
+from node.rpc.protocol import MAX_HEADERS, BoundedProtocol, refuse_head
 from node.rpc.server import Receive, RpcServer, Scope, Send
 from node.rpc.websocket import PATH as WEBSOCKET_PATH
 from node.rpc.websocket import PING_INTERVAL_SECONDS, PING_TIMEOUT_SECONDS, SocketProtocol, WebSocketServer
@@ -410,7 +410,7 @@ class Node:
                 self._answer,
                 interface="asgi3",
                 proxy_headers=False,
-                http=HttpProtocol,
+                http=BoundedProtocol,
                 ws=SocketProtocol,
                 ws_max_size=self._config.max_body_bytes,
                 ws_ping_interval=PING_INTERVAL_SECONDS,
@@ -468,6 +468,8 @@ class Node:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket" or scope["path"] == WEBSOCKET_PATH:
             await self._websockets(scope, receive, send)
+        elif len(scope["headers"]) > MAX_HEADERS:
+            await refuse_head(send)
         elif scope["path"] in ("/", "/rpc") and scope["method"] in ("POST", "OPTIONS"):
             await self._rpc(scope, receive, send)
         else:

@@ -18,6 +18,7 @@ from node.ethereum.change import Change
 from node.ethereum.submission import Attempt, EpochState, EpochStatus, Fees, Inclusion, Seal
 from node.follower import Progress
 from node.rpc.feed import Feed
+from node.rpc.protocol import BoundedProtocol
 from node.rpc.server import RpcServer
 from node.rpc.websocket import SocketProtocol, WebSocketServer
 from node.sequencer import PublishedBlock
@@ -181,7 +182,7 @@ async def open_stand(patience_s: float = 5.0, methods: Any = None) -> AsyncItera
         config = uvicorn.Config(
             stand.server,
             interface="asgi3",
-            http="httptools",
+            http=BoundedProtocol,
             ws=SocketProtocol,
             ws_max_size=MAX_MESSAGE,
             ws_per_message_deflate=False,
