@@ -102,17 +102,23 @@ class RpcServer:
         replies: list[bytes] = []
         at = size = 0
         while at < len(items):
+            if caller is not None:
+                await caller.wait_for_room()
             end = at
             while end < len(items) and _is_payment(items[end]):
                 end += 1
-            if end > at:
+            is_payments = end > at
+            if is_payments:
                 answers = await self._answer_payments(items[at:end])
             else:
                 end = at + 1
                 answers = [await self._answer_item(items[at], size, caller)]
-                await asyncio.sleep(0)  # many look-ups end without waiting for anything: payments of others come first
             replies += answers
             size += sum([len(answer) for answer in answers])
+            if caller is not None:
+                caller.answer_bytes = size
+            if not is_payments:
+                await asyncio.sleep(0)  # many look-ups end without waiting for anything: payments of others come first
             at = end
         return replies
 

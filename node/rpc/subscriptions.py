@@ -221,12 +221,16 @@ class Opened:
 
 
 class Caller:
-    """Who sent a message over a connection, and what it opened."""
+    """Who sent a message over a connection, what it opened, and what its answer has come to so far."""
 
     def __init__(self, subscriber: Subscriber, feed: Feed) -> None:
         self.subscriber = subscriber
         self.feed = feed
         self.opened: list[Opened] = []
+        self.answer_bytes = 0
+
+    async def wait_for_room(self) -> None:
+        """Before more of the answer is made. For one that is alone there always is."""
 
 
 async def subscribe(caller: Caller | None, params: bytes) -> str:

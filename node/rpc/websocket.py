@@ -23,7 +23,7 @@ from node.rpc.envelope import NULL, encode_refusal
 from node.rpc.feed import Feed
 from node.rpc.reading import find_share
 from node.rpc.server import Receive, RpcServer, Scope, Send
-from node.rpc.subscriptions import Caller, Opened, Subscriber
+from node.rpc.subscriptions import Caller, Subscriber
 from node.workers.verifier import encode_refusal as describe_refusal
 
 PATH: Final = "/ws"
@@ -54,10 +54,13 @@ _PATIENCE_SECONDS: Final = 30.0
 _LEAST_PROGRESS: Final = 16 << 10
 """Bytes that a client takes in that time, or is cut off."""
 
+_HANDSHAKE_SECONDS: Final = 10.0
+"""Within which a request for one must turn out to be one: a malformed one is answered by nobody."""
+
 _GRACE_SECONDS: Final = 4.0
 """For what is being answered when the node stops."""
 _FAREWELL_SECONDS: Final = 1.0
-"""For the close frame itself."""
+"""For the close frame itself, and to receive what the client had sent before it read that."""
 
 GOING_AWAY: Final = 1001
 UNSUPPORTED_DATA: Final = 1003
@@ -90,6 +93,10 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """Bytes of `_held` that have been parsed."""
         self._has_turn = False
         """A turn is under way, or asked for."""
+        self._is_over = False
+        """The client has broken a rule. Nothing is parsed any more."""
+        self.lost = asyncio.Event()
+        """The transport has closed: nothing more can be sent, and nothing comes."""
         self._control_room = float(_CONTROL_FRAME_BURST)
         self._counted_at = 0.0
         self._end_timer: asyncio.TimerHandle | None = None
@@ -117,7 +124,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """At once, whatever has not been sent."""
         self.transport.abort()
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._end_within(_HANDSHAKE_SECONDS)
+
     async def run_asgi(self) -> None:
+        self._cancel_end()
         extensions: dict[str, Any] | None = self.scope["extensions"]
         assert extensions is not None
         extensions[_SOCKET] = self
@@ -132,22 +144,26 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._held, self._parsed = b"", 0
-        if self._end_timer is not None:
-            self._end_timer.cancel()
-        self._end_timer = None
+        self.lost.set()
+        self._cancel_end()
         super().connection_lost(exc)
 
     def _end_within(self, seconds: float) -> None:
         """Closing alone would wait for ever for a client that takes nothing to take what is left."""
-        if self.disconnected:
-            return
+        self._cancel_end()
+        if not self.disconnected:
+            self._end_timer = self.loop.call_later(seconds, self.transport.abort)
+
+    def _cancel_end(self) -> None:
         if self._end_timer is not None:
             self._end_timer.cancel()
-        self._end_timer = self.loop.call_later(seconds, self.transport.abort)
+            self._end_timer = None
 
     # --- reading
 
     def data_received(self, data: bytes) -> None:
+        if self._is_over:
+            return
         self._held = self._held[self._parsed :] + data if self._held else data
         self._parsed = 0
         self._go_on()
@@ -177,6 +193,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             bool(self._held)
             and not self.read_paused
             and (self.handshake_complete or not self.handshake_initiated)
+            and not self._is_over
             and not self.transport.is_closing()
         )
 
@@ -207,6 +224,19 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         else:
             self.transport.resume_reading()
 
+    def handle_parser_exception(self) -> None:
+        """Says why, and that there will be no more. Closing with something unread would reset the connection, and the
+        client would seldom hear it: so what comes is received for a moment, and dropped."""
+        assert self.conn.close_sent is not None
+        code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.write_eof()
+        self.close_sent = self._is_over = True
+        self._held, self._parsed = b"", 0
+        self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(_FAREWELL_SECONDS, self.transport.abort)
+
     # --- floods
 
     def handle_ping(self) -> None:
@@ -226,7 +256,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._counted_at = now
 
     def _check_flood(self) -> None:
-        if self.transport.is_closing():
+        if self._is_over or self.transport.is_closing():
             return
         if len(self.frames) > MAX_FRAGMENTS:
             problem = f"a message has at most {MAX_FRAGMENTS} fragments"
@@ -287,14 +317,17 @@ class WebSocketServer:
                 self._connections[task].socket.abort()
 
 
-class _Exchange:
-    """A message, and its answer as soon as there is one."""
+class _Exchange(Caller):
+    """A message that is worked on, and its answer as soon as there is one."""
 
-    def __init__(self, size: int, caller: Caller, answer: "asyncio.Task[bytes]") -> None:
-        self.size = size
-        """Bytes that it stands for: of the message, then of the answer too."""
-        self.opened: list[Opened] = caller.opened
-        self.answer = answer
+    def __init__(self, connection: "Connection", body: bytes) -> None:
+        super().__init__(connection.subscriber, connection.feed)
+        self._connection = connection
+        self.body_bytes = len(body)
+        self.answer = asyncio.create_task(connection.rpc.answer(body, self))
+
+    async def wait_for_room(self) -> None:
+        await self._connection.wait_for_room(self)
 
 
 class _Ending(Exception):
@@ -310,7 +343,8 @@ class Connection:
     """One client: what it asks is read, worked on and answered by three tasks; each subscription is one more."""
 
     max_bytes = 8 << 20
-    """Of messages and answers in hand, above which no other message is read."""
+    """Of messages and answers in hand, finished or not, above which no other message is read. When the answers alone
+    come to that, only the first message is worked on: its answer is bounded for itself, and makes room when sent."""
     patience_s = _PATIENCE_SECONDS
 
     def __init__(
@@ -325,18 +359,25 @@ class Connection:
         self.socket = socket
         self._receive = receive
         self._send = send
-        self._rpc = rpc
-        self._feed = feed
+        self.rpc = rpc
+        self.feed = feed
         self._stopping = stopping
-        self._subscriber = Subscriber(feed, self)
+        self.subscriber = Subscriber(feed, self)
         self._exchanges: asyncio.Queue[_Exchange] = asyncio.Queue()
-        self._under_way: set[_Exchange] = set()
+        self._under_way: dict[_Exchange, None] = {}
+        """In the order of the messages."""
         self._done = Change()
 
     async def run(self) -> None:
-        """Until the client goes, does what is not to be done here, or the node stops. No task of it is left then."""
+        """Until the client goes, does what is not to be done here, or the node stops. No task of it is left then.
+
+        What is still under way is given up. A payment that is with the sequencer by then is made all the same; nobody
+        waits for its receipt.
+        """
         await self._send({"type": "websocket.accept"})
-        parts = [asyncio.create_task(part()) for part in (self._read, self._write, self._wait_for_stop)]
+        parts = [
+            asyncio.create_task(part()) for part in (self._read, self._write, self._wait_for_stop, self._wait_for_loss)
+        ]
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             ending = done.pop().exception()
@@ -345,7 +386,7 @@ class Connection:
             for task in [*parts, *answers]:
                 task.cancel()
             await asyncio.gather(*parts, *answers, return_exceptions=True)
-            await self._subscriber.close_all()
+            await self.subscriber.close_all()
         if not isinstance(ending, _Ending | OSError):
             raise ending or RuntimeError("a part of a connection has ended without a reason")
         if isinstance(ending, _Ending) and ending.code is not None:
@@ -380,23 +421,31 @@ class Connection:
             if text is None:
                 raise _Ending(UNSUPPORTED_DATA, "JSON-RPC is spoken in text frames")
             await self._done.wait_until(self._has_room)
-            body = text.encode()
-            caller = Caller(self._subscriber, self._feed)
-            exchange = _Exchange(len(body), caller, asyncio.create_task(self._rpc.answer(body, caller)))
-            self._under_way.add(exchange)
+            exchange = _Exchange(self, text.encode())
+            self._under_way[exchange] = None
             self._exchanges.put_nowait(exchange)
 
     async def _write(self) -> None:
         while True:
             exchange = await self._exchanges.get()
             answer = await exchange.answer
-            exchange.size += len(answer)
             if answer:
                 await self.send(answer.decode())
             for opened in exchange.opened:
                 opened.start()
-            self._under_way.remove(exchange)
+            del self._under_way[exchange]
             self._done.notify()
+
+    async def wait_for_room(self, exchange: _Exchange) -> None:
+        """Before more of its answer is made."""
+        await self._done.wait_until(
+            lambda: next(iter(self._under_way)) is exchange or self._count_answer_bytes() < self.max_bytes
+        )
+
+    async def _wait_for_loss(self) -> None:
+        """The end also while nothing is read, because too much is in hand."""
+        await self.socket.lost.wait()
+        raise _Ending(None)
 
     async def _wait_for_stop(self) -> None:
         """The end, when the node stops and what was asked before is answered."""
@@ -408,8 +457,11 @@ class Connection:
         raise _Ending(GOING_AWAY, "the node is stopping")
 
     def _has_room(self) -> bool:
-        in_hand = sum([exchange.size for exchange in self._under_way])
+        in_hand = self._count_answer_bytes() + sum([exchange.body_bytes for exchange in self._under_way])
         return len(self._under_way) < MAX_UNDER_WAY and in_hand < self.max_bytes and not self._stopping.is_set()
+
+    def _count_answer_bytes(self) -> int:
+        return sum([exchange.answer_bytes for exchange in self._under_way])
 
     async def _say_farewell(self, code: int, reason: str) -> None:
         """As far as the client lets it be said."""

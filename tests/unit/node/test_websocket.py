@@ -14,7 +14,7 @@ import node.rpc.server
 import node.rpc.websocket
 from chain.errors import NotFound
 from node.rpc.websocket import SocketProtocol
-from tests.unit.node.running import soon
+from tests.unit.node.running import pay, soon
 from tests.unit.node.sockets import MAX_MESSAGE, Stand, open_stand, wait_until
 
 
@@ -292,6 +292,58 @@ async def test_a_client_who_goes_leaves_nothing_behind(stand: Stand, methods: Fa
         client.connection.transport.abort()
     await wait_until(lambda: not stand.server._connections)
     # The stand checks that no subscription and no listener is left.
+
+
+async def test_a_client_who_goes_is_seen_to_go_while_more_is_in_hand_than_is_read(
+    stand: Stand, methods: FakeMethods
+) -> None:
+    async with stand.client() as client:
+        for number in range(40):
+            await client.send(call("hold", id=number))
+        await wait_until(lambda: len(methods.begun) == node.rpc.websocket.MAX_UNDER_WAY)
+        client.connection.transport.abort()
+        await wait_until(lambda: not stand.server._connections)
+    methods.gate.set()
+    await asyncio.sleep(0.01)
+    assert len(methods.begun) == node.rpc.websocket.MAX_UNDER_WAY
+
+
+async def test_answers_that_are_not_sent_yet_count(stand: Stand, methods: FakeMethods) -> None:
+    """All of a connection's: what each may come to, sixteen together may not."""
+    async with stand.client() as client:
+        await client.send(call("hold", id=0))
+        for number in range(1, 10):
+            await client.send([call("fill", id=number), call("fill", id=-number)])
+        await wait_until(lambda: "fill" in methods.begun)
+        await asyncio.sleep(0.02)
+        assert methods.begun == ["hold", "fill"]
+        (connection,) = stand.server._connections.values()
+        assert 1 << 20 < connection._count_answer_bytes() < (1 << 20) + 100
+        methods.gate.set()
+        assert (await client.receive())["result"] == "held"
+        for number in range(1, 10):
+            assert [answer["id"] for answer in await client.receive()] == [number, -number]
+        assert methods.begun == ["hold"] + ["fill"] * 18
+
+
+async def test_a_payment_that_is_with_the_sequencer_is_made_though_its_payer_has_gone(stand: Stand) -> None:
+    class Paying:
+        async def send_payments(self, submissions: list[bytes]) -> list[bytes]:
+            await stand.desk.sequencer.submit([pay(0)])
+            raise AssertionError("nobody is there to be answered")
+
+    methods: Any = Paying()
+    stand.rpc._methods = methods
+    head = stand.head
+    stand.desk.journal.hold()
+    async with stand.client() as client:
+        await client.send(call("tally_sendPayment", id=0))
+        await stand.desk.journal.wait_until_held()
+        client.connection.transport.abort()
+        await wait_until(lambda: not stand.server._connections)
+    assert stand.head == head
+    stand.desk.journal.release()
+    await wait_until(lambda: stand.head == head + 1)
 
 
 async def expect_close(client: Any, code: int) -> None:
