@@ -53,13 +53,14 @@ from node.index import IndexReader
 from node.journal import LevelDBJournal
 from node.keys import open_account, open_signing_key
 from node.ledger_info import AssetInfo, LedgerInfo, Position
+from node.open_files import compute_max_connections, raise_limit
 from node.operations import Operations
 from node.process import WorkerProcess
 from node.proofs import ProofReader
 from node.recovery import Recovered, open_ledger, read_header, recover
 from node.rpc.feed import Feed
 from node.rpc.methods import Methods
-from node.rpc.protocol import MAX_HEADERS, BoundedProtocol, refuse_head
+from node.rpc.protocol import MAX_HEADERS, limit_connections, refuse_head
 from node.rpc.server import Receive, RpcServer, Scope, Send
 from node.rpc.websocket import PATH as WEBSOCKET_PATH
 from node.rpc.websocket import PING_INTERVAL_SECONDS, PING_TIMEOUT_SECONDS, SocketProtocol, WebSocketServer
@@ -410,7 +411,7 @@ class Node:
                 self._answer,
                 interface="asgi3",
                 proxy_headers=False,
-                http=BoundedProtocol,
+                http=limit_connections(compute_max_connections(raise_limit())),
                 ws=SocketProtocol,
                 ws_max_size=self._config.max_body_bytes,
                 ws_ping_interval=PING_INTERVAL_SECONDS,

@@ -19,6 +19,7 @@ SEALED_EPOCH = Gauge("tally_sealed_epoch", "Last epoch whose commitment is signe
 MINED_EPOCH = Gauge("tally_mined_epoch", "Last epoch whose commitment is on Ethereum", registry=REGISTRY)
 FINAL_EPOCH = Gauge("tally_final_epoch", "Last final epoch", registry=REGISTRY)
 CONNECTIONS = Gauge("tally_websocket_connections", "WebSocket connections", registry=REGISTRY)
+REFUSED_CONNECTIONS = Counter("tally_connections_refused", "Connections that were too many", registry=REGISTRY)
 CUT_OFF = Counter("tally_connections_cut_off", "Connections ended for what they did", ["reason"], registry=REGISTRY)
 SUBSCRIPTIONS = Gauge("tally_subscriptions", "Subscriptions of all WebSocket connections", registry=REGISTRY)
 BACKLOG = Gauge("tally_backlog", "Payments being verified or waiting to be ordered", registry=REGISTRY)

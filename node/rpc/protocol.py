@@ -13,7 +13,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from uvicorn.server import ServerState
 
 from node.http_protocol import HttpProtocol
-from node.metrics import CUT_OFF
+from node.metrics import CUT_OFF, REFUSED_CONNECTIONS
+from node.open_files import MAX_CONNECTIONS
 from node.rpc.reading import find_share
 from node.rpc.server import Send
 
@@ -49,6 +50,9 @@ async def refuse_head(send: Send) -> None:
 
 
 class BoundedProtocol(HttpProtocol):
+    max_connections = MAX_CONNECTIONS
+    """Of the server, WebSockets too. Others are closed as they come."""
+
     def __init__(
         self,
         config: Config,
@@ -71,6 +75,11 @@ class BoundedProtocol(HttpProtocol):
         self._silence = _Silence()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        if len(self.connections) >= self.max_connections:
+            REFUSED_CONNECTIONS.inc()
+            self.transport = transport
+            transport.abort()
+            return
         super().connection_made(transport)
         self._timer = self.loop.call_later(_LOOK_SECONDS, self._look)
 
@@ -250,6 +259,11 @@ class BoundedProtocol(HttpProtocol):
     def _is_listening(self) -> bool:
         """It is for the client to send, if there is more."""
         return not self._held and not self.flow.read_paused and not self.transport.is_closing()
+
+
+def limit_connections(count: int) -> type[BoundedProtocol]:
+    """The protocol for a server that may have so many."""
+    return type("BoundedProtocol", (BoundedProtocol,), {"max_connections": count})
 
 
 def _find_content_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:

@@ -11,8 +11,8 @@ import pytest
 import uvicorn
 
 import node.rpc.protocol
-from node.metrics import CUT_OFF
-from node.rpc.protocol import MAX_HEAD_BYTES, MAX_HEADERS, BoundedProtocol, refuse_head
+from node.metrics import CUT_OFF, REFUSED_CONNECTIONS
+from node.rpc.protocol import MAX_HEAD_BYTES, MAX_HEADERS, BoundedProtocol, limit_connections, refuse_head
 from tests.unit.node.running import soon
 from tests.unit.node.sockets import BUFFER, wait_until
 
@@ -230,6 +230,39 @@ async def test_of_requests_sent_together_few_are_taken_in_hand(site: Site) -> No
     (protocol,) = site.protocols
     assert len(protocol.pipeline) < 4096 // len(GET) + 1
     peer.writer.close()
+
+
+# --- too many
+
+
+async def test_connections_beyond_the_limit_are_closed_as_they_come(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BoundedProtocol, "max_connections", 2)
+    refused = count_refused()
+    first, second = await site.connect(), await site.connect()
+    await wait_until(lambda: len(site.protocols) == 2)
+    third = await site.connect()
+    await third.expect_end()
+    assert count_refused() == refused + 1
+    first.send(GET + b"\r\n")
+    assert await first.receive() == (200, b"")
+    second.writer.close()
+    await wait_until(lambda: len(site.protocols) == 1)
+    fourth = await site.connect()
+    fourth.send(GET + b"\r\n")
+    assert await fourth.receive() == (200, b"")
+    for peer in (first, fourth):
+        peer.writer.close()
+
+
+def test_a_limit_is_of_one_server() -> None:
+    assert limit_connections(7).max_connections == 7 != BoundedProtocol.max_connections
+
+
+def count_refused() -> float:
+    count: float = REFUSED_CONNECTIONS._value.get()
+    return count
 
 
 # --- silence
