@@ -57,6 +57,9 @@ _LEAST_PROGRESS: Final = 16 << 10
 _HANDSHAKE_SECONDS: Final = 10.0
 """Within which a request for one must turn out to be one: a malformed one is answered by nobody."""
 
+_MAX_DROPPED_BYTES: Final = 16 << 20
+"""Received from a client who has been told that this is the end, but goes on."""
+
 _GRACE_SECONDS: Final = 4.0
 """For what is being answered when the node stops."""
 _FAREWELL_SECONDS: Final = 1.0
@@ -95,6 +98,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """A turn is under way, or asked for."""
         self._is_over = False
         """The client has broken a rule. Nothing is parsed any more."""
+        self._dropped_bytes = 0
         self.lost = asyncio.Event()
         """The transport has closed: nothing more can be sent, and nothing comes."""
         self._control_room = float(_CONTROL_FRAME_BURST)
@@ -163,6 +167,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._is_over:
+            self._dropped_bytes += len(data)
+            if self._dropped_bytes > _MAX_DROPPED_BYTES:
+                self.transport.abort()
             return
         self._held = self._held[self._parsed :] + data if self._held else data
         self._parsed = 0
