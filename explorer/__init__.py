@@ -2,6 +2,7 @@
 
 It reads the index and what the committer says, never the sequencer.
 
-`app` answers HTTP; a page is a module that reads what it shows (`home`) and a template of the same name; `formatting`
-and `status` say things in words, once for all pages.
+`app` answers HTTP. A page is a module of `pages`, which reads what it shows, and a template; `site` is what all of them
+share, `sources` all that they are given. `api` answers programs, `exports` makes files, `events` tells of news.
+`formatting`, `sentences` and `status` say things in words, once for all of these.
 """

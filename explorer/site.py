@@ -107,6 +107,15 @@ class Site:
 
         return await self.sources.work(ask)
 
+    async def find(self, question: Callable[[], _Answer]) -> _Answer:
+        """As `ask`. What is not there (None, or nothing in it) is asked for once more when the index has caught up: its
+        receipt may just have been given."""
+        found = await self.ask(question)
+        if not found:
+            await self.sources.settle()
+            found = await self.ask(question)
+        return found
+
     async def show(
         self, request: Request, template: str, *, status: int = 200, is_settled: bool = False, **values: Any
     ) -> Response:

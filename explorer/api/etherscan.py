@@ -411,18 +411,10 @@ async def _is_known(site: Site, parameters: dict[str, str]) -> bool:
 
 def _find_block(index: IndexReader, second: int, *, is_after: bool) -> int | None:
     """The first block at this second or later, or the last at it or before. Their times never fall."""
-    low, high = 1, index.get_counters().block + 1
-    sought = second * 1000 if is_after else second * 1000 + 1000
-    while low < high:
-        middle = (low + high) // 2
-        block = index.get_block(middle)
-        assert block is not None
-        if block.timestamp < sought:
-            low = middle + 1
-        else:
-            high = middle
-    number = low if is_after else low - 1
-    return number if index.get_block(number) is not None else None
+    if is_after:
+        return index.find_first_block(second)
+    following = index.find_first_block(second + 1) or index.get_counters().block + 1
+    return following - 1 or None
 
 
 _LISTS: Final[dict[tuple[str, str], _List]] = {

@@ -6,9 +6,8 @@ beside the event loop, in the same thread.
 
 import asyncio
 import inspect
-from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -55,7 +54,6 @@ _LENGTHS: Final = dict(zip(("minute", "hour", "day"), ACTIVITY_LENGTHS, strict=T
 _SPANS_SHOWN: Final = {"minute": 60, "hour": 48, "day": 90}
 """Spans before now that are shown when nothing else is asked for."""
 
-_Found = TypeVar("_Found")
 
 _DESCRIPTION: Final = """\
 Reads the ledger. Nothing can be changed here: payments are sent by JSON-RPC (`tally_sendPayment`).
@@ -159,7 +157,7 @@ async def list_payments(site: Site, request: Request) -> Response:
 async def show_payment(site: Site, request: Request) -> Response:
     read_parameters(request, ())
     payment_id = wire.decode_hash(request.path_params["id"], "id")
-    payment = await _find(site, lambda: site.sources.index.get_record(payment_id))
+    payment = await site.find(lambda: site.sources.index.get_record(payment_id))
     if not isinstance(payment, IndexedPayment):
         raise NotFound(f"payment {wire.encode_bytes(payment_id)}")
     details = await site.sources.archive.get_payment(payment_id)
@@ -200,7 +198,7 @@ async def list_deposits(site: Site, request: Request) -> Response:
 async def show_deposit(site: Site, request: Request) -> Response:
     read_parameters(request, ())
     deposit_id = wire.decode_hash(request.path_params["id"], "id")
-    deposit = await _find(site, lambda: site.sources.index.get_record(deposit_id))
+    deposit = await site.find(lambda: site.sources.index.get_record(deposit_id))
     if not isinstance(deposit, IndexedDeposit):
         raise NotFound(f"deposit {wire.encode_bytes(deposit_id)}")
     token = site.tokens[deposit.asset]
@@ -254,7 +252,7 @@ async def show_statement(site: Site, request: Request) -> Response:
         )
         return msgspec.json.encode(answer)
 
-    body = await _find(site, read)
+    body = await site.find(read)
     if body is None:
         raise NotFound(f"epoch {period}")
     is_settled = isinstance(period, int) and period <= site.sources.commitments.final_epoch
@@ -344,7 +342,7 @@ async def show_epoch(site: Site, request: Request) -> Response:
         totals = None if epoch is None else index.get_epoch_totals(epoch.number)
         return None if epoch is None or totals is None else (epoch, totals)
 
-    found = await _find(site, read)
+    found = await site.find(read)
     if found is None:
         raise NotFound(f"epoch {name[:20]}")
     epoch, totals = found
@@ -364,26 +362,17 @@ async def show_commitment(site: Site, request: Request) -> Response:
 # --- how it is found
 
 
-async def _find(site: Site, question: Callable[[], _Found | None]) -> _Found | None:
-    """What is not there is asked for once more when the index has caught up: its receipt may just have been given."""
-    found = await site.ask(question)
-    if found is None:
-        await site.sources.settle()
-        found = await site.ask(question)
-    return found
-
-
 async def _find_block(site: Site, name: str) -> IndexedBlock:
     """By number, hash, or `latest`. Raises `MalformedRequest`, `NotFound`."""
     index = site.sources.index
     if name == "latest":
-        block = await _find(site, lambda: index.get_block(index.get_counters().block))
+        block = await site.find(lambda: index.get_block(index.get_counters().block))
     elif len(name) == 66:
         block_hash = wire.decode_hash(name, "block")
-        block = await _find(site, lambda: index.find_block(block_hash))
+        block = await site.find(lambda: index.find_block(block_hash))
     else:
         block_number = _decode_number(name, "block")
-        block = await _find(site, lambda: index.get_block(block_number))
+        block = await site.find(lambda: index.get_block(block_number))
     if block is None:
         raise NotFound(f"block {name}")
     return block

@@ -10,6 +10,7 @@ from chain.errors import MalformedRequest, NotFound, UnknownKind
 from chain.kinds import KINDS
 from chain.primitives import Address
 from explorer.listing import Slice, read_cursor, read_slice
+from explorer.pages.blocks import decode_number
 from explorer.pages.payments import Links, PaymentList, build_links, read_list
 from explorer.site import Site, get_path
 from node.index import Holding, IndexedDeposit, encode_deposit_cursor
@@ -60,7 +61,8 @@ async def show_proof(site: Site, request: Request) -> Response:
     asset, epoch = [request.query_params.get(name, "").strip() for name in ("asset", "epoch")]
     newest = site.sources.commitments.mined_epoch
     problem = ""
-    if epoch and not (epoch.isascii() and epoch.isdecimal() and len(epoch) < 19 and 1 <= int(epoch) <= newest):
+    number = decode_number(epoch) if epoch else newest
+    if epoch and (number is None or not 1 <= number <= newest):
         problem = (
             f"Epoch: a number from 1 to {newest}, the last that is on Ethereum."
             if newest
@@ -74,7 +76,6 @@ async def show_proof(site: Site, request: Request) -> Response:
         chosen = account.holdings[0].asset if account.holdings else next(iter(site.sources.info.assets), None)
     source = ""
     if chosen is not None and newest and not problem:
-        number = int(epoch) if epoch else newest
         source = (
             f"/api/v1/accounts/{wire.encode_address(account.address)}/proof"
             f"?asset={wire.encode_address(chosen)}&epoch={number}"

@@ -73,10 +73,7 @@ async def find_block(site: Site, text: str) -> IndexedBlock:
         except MalformedRequest:
             return None
 
-    block = await site.ask(find)
-    if block is None:
-        await site.sources.settle()
-        block = await site.ask(find)
+    block = await site.find(find)
     if block is None:
         raise NotFound(f"block {text[:80]}")
     return block

@@ -56,11 +56,7 @@ async def read_record(site: Site, text: str) -> RecordView:
     except MalformedRequest:
         raise NotFound(f"{text[:80]}, which is not an id of 64 hexadecimal digits,") from None
     sources = site.sources
-    found = await site.ask(lambda: _find(site, record_id))
-    if found is None:
-        # Its receipt may just have been given: the index is some moments behind.
-        await sources.settle()
-        found = await site.ask(lambda: _find(site, record_id))
+    found = await site.find(lambda: _find(site, record_id))
     if found is None:
         raise NotFound(f"a payment with the id {wire.encode_bytes(record_id)}")
     record, epoch = found

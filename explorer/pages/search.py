@@ -32,11 +32,7 @@ async def show(site: Site, request: Request) -> Response:
 
 async def find(site: Site, words: str) -> list[Hit]:
     """All that the words name exactly; empty when there is nothing."""
-    hits = await site.ask(lambda: _find(site.sources.index, words))
-    if not hits and words:
-        await site.sources.settle()
-        hits = await site.ask(lambda: _find(site.sources.index, words))
-    return hits
+    return await site.find(lambda: _find(site.sources.index, words)) if words else []
 
 
 def _find(index: IndexReader, words: str) -> list[Hit]:

@@ -16,7 +16,7 @@ from chain.errors import BrokenInvariant
 from chain.primitives import Address, Hash
 from chain.statement import Credit, Debit, Withdrawal
 from node.index.deposits import list_deposits, read_deposit
-from node.index.lookups import check_limit, find_asset, find_record, list_assets, list_holdings
+from node.index.lookups import check_limit, find_asset, find_record, find_time_span, list_assets, list_holdings
 from node.index.payments import PaymentFilter, count_payments, list_payments, read_payment
 from node.index.records import (
     Activity,
@@ -196,6 +196,12 @@ class IndexReader:
                 f"{_SELECT_BLOCK} WHERE substr(hash, 1, 8) = ? AND hash = ?", (block_hash[:8], block_hash)
             ).fetchone()
             return None if row is None else IndexedBlock(*row)
+
+    def find_first_block(self, second: int) -> int | None:
+        """The number of the first block whose time, in whole Unix seconds, is `second` or later."""
+        with self._snapshot() as db:
+            place, _ = find_time_span(db, second, None)
+            return None if place == MAX_PLACE else unpack_place(place)[0]
 
     def list_blocks(self, before: int | None = None, limit: int = 50, first: int = 1) -> list[IndexedBlock]:
         """Newest first, those with numbers from `first` to below `before`. Raises `MalformedRequest` (limit)."""
