@@ -15,6 +15,7 @@ from tests.browser.conftest import CHALLENGE_SECONDS, EPOCH_SECONDS, TakeScreens
 from tests.browser.markup import Element, parse
 from tests.browser.past import HOSTILE_MEMOS, STATUSES, Past, Sent
 from tests.browser.replay import replay
+from tests.browser.site import name_account
 from tests.network import Network
 
 COUNT: Final = 1000
@@ -193,3 +194,16 @@ def test_parties_and_changes_in_the_browser(page: Page, network: Network, past: 
             for row in rows
         }
         assert shown == replayed.changes[sent.name]
+
+
+def test_paper_holds_what_it_says_it_holds(page: Page, past: Past) -> None:
+    """Printed, nothing is left that can only be clicked, and a statement says which of its entries these are."""
+    page.goto(f"/address/{name_account(past, 0)}/statement")
+    page.emulate_media(media="print")
+    expect(page.get_by_text(re.compile(r"^Entries 1 to \d+ of [\d,]+, oldest first"))).to_be_visible()
+    for gone in ("Search the ledger", "Theme", "From (UTC)"):
+        expect(page.get_by_label(gone)).to_be_hidden()
+    expect(page.get_by_role("navigation", name="Pages", exact=True)).to_be_hidden()
+    expect(page.get_by_role("link", name="CSV")).to_be_hidden()
+    assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("getComputedStyle(document.documentElement).color") == "rgb(0, 0, 0)"
