@@ -1,7 +1,7 @@
 """Blocks: the records that became durable together, under one header that the operator signs.
 
 A block lists its records as (type, id); what a record says in full travels beside it. Types: 1 payment, 2 deposit,
-3 forced withdrawal, 4 instruction; the last two have no records yet.
+3 forced withdrawal, 4 instruction; forced withdrawals have no records yet.
 """
 
 from typing import Final, TypeAlias
@@ -11,6 +11,7 @@ import msgspec
 from chain.encoding import Reader, encode_u16, encode_u32, encode_u64, encode_u128, encode_u256
 from chain.errors import MalformedBytes
 from chain.hashing import REQUEST_ID, keccak
+from chain.instruction import SignedInstruction, decode_signed_instruction, encode_signed_instruction
 from chain.merkle import ListTree
 from chain.params import Domain
 from chain.payment import SignedPayment, decode_signed_payment, encode_signed_payment
@@ -40,7 +41,7 @@ class Deposit(msgspec.Struct, frozen=True):
     l1_transaction: Hash
 
 
-Record: TypeAlias = SignedPayment | Deposit
+Record: TypeAlias = SignedPayment | Deposit | SignedInstruction
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -77,7 +78,9 @@ def make_deposit(
 
 
 def get_record_type(record: Record) -> int:
-    return PAYMENT if type(record) is SignedPayment else DEPOSIT
+    if type(record) is SignedPayment:
+        return PAYMENT
+    return DEPOSIT if type(record) is Deposit else INSTRUCTION
 
 
 def encode_record_item(record_type: int, record_id: Hash) -> bytes:
@@ -122,7 +125,12 @@ def encode_header(header: Header) -> bytes:
 
 def encode_record(record: Record) -> bytes:
     """type u8 ‖ size u16 ‖ the record"""
-    body = encode_signed_payment(record) if type(record) is SignedPayment else _encode_deposit(record)  # type: ignore[arg-type]
+    if isinstance(record, SignedPayment):
+        body = encode_signed_payment(record)
+    elif isinstance(record, Deposit):
+        body = _encode_deposit(record)
+    else:
+        body = encode_signed_instruction(record)
     return bytes((get_record_type(record),)) + encode_u16(len(body)) + body
 
 
@@ -152,6 +160,8 @@ def decode_block(data: bytes) -> Block:
             records.append(decode_signed_payment(body))
         elif record_type == DEPOSIT:
             records.append(_decode_deposit(body))
+        elif record_type == INSTRUCTION:
+            records.append(decode_signed_instruction(body))
         else:
             raise MalformedBytes(f"record type {record_type} is not known")
     reader.finish()

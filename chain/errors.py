@@ -216,6 +216,188 @@ class EpochLimit(Refusal):
         return f"account 0x{self.account.hex()} would move {self.volume} in this epoch, at most {self.limit} is allowed"
 
 
+# --- the data exchange
+
+
+@dataclass(eq=False)
+class MalformedInstruction(Refusal):
+    code = "malformed_instruction"
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return self.problem
+
+
+@dataclass(eq=False)
+class UnknownRole(Refusal):
+    code = "unknown_role"
+    role: str
+
+    @property
+    def message(self) -> str:
+        return f"nobody registers as {self.role!r} by this instruction"
+
+
+@dataclass(eq=False)
+class AlreadyRegistered(Refusal):
+    code = "already_registered"
+    account: bytes
+    role: str
+
+    @property
+    def message(self) -> str:
+        return f"account 0x{self.account.hex()} is registered as {self.role} already"
+
+
+@dataclass(eq=False)
+class WrongRole(Refusal):
+    code = "wrong_role"
+    account: bytes
+    expected: str
+    """A role."""
+    got: str
+    """Roles, or that there are none."""
+
+    @property
+    def message(self) -> str:
+        return f"account 0x{self.account.hex()} must be registered as {self.expected}, and its roles are: {self.got}"
+
+
+@dataclass(eq=False)
+class ForeignValidator(Refusal):
+    """Of an account whose owner role, or a file that, belongs to another validator."""
+
+    code = "foreign_validator"
+    expected: bytes
+    got: bytes
+
+    @property
+    def message(self) -> str:
+        return f"this belongs to validator 0x{self.expected.hex()}, not to 0x{self.got.hex()}"
+
+
+@dataclass(eq=False)
+class UnknownReference(Refusal):
+    code = "unknown_reference"
+    reference: bytes
+
+    @property
+    def message(self) -> str:
+        return f"no file 0x{self.reference.hex()} is listed"
+
+
+@dataclass(eq=False)
+class AlreadyListed(Refusal):
+    code = "already_listed"
+    file: bytes
+
+    @property
+    def message(self) -> str:
+        return f"file 0x{self.file.hex()} has been listed already"
+
+
+@dataclass(eq=False)
+class Delisted(Refusal):
+    code = "delisted"
+    file: bytes
+
+    @property
+    def message(self) -> str:
+        return f"file 0x{self.file.hex()} is no longer listed"
+
+
+@dataclass(eq=False)
+class FileExpired(Refusal):
+    code = "file_expired"
+    file: bytes
+    keep_until: int
+    timestamp: int
+
+    @property
+    def message(self) -> str:
+        return (
+            f"file 0x{self.file.hex()} is kept until {self.keep_until} s, and the block's time is {self.timestamp} ms"
+        )
+
+
+@dataclass(eq=False)
+class AlreadyUploaded(Refusal):
+    code = "already_uploaded"
+    file: bytes
+
+    @property
+    def message(self) -> str:
+        return f"the upload of file 0x{self.file.hex()} has been paid already"
+
+
+@dataclass(eq=False)
+class NotUploaded(Refusal):
+    code = "not_uploaded"
+    file: bytes
+
+    @property
+    def message(self) -> str:
+        return f"no service node keeps file 0x{self.file.hex()}: its upload has not been paid"
+
+
+@dataclass(eq=False)
+class AlreadyPurchased(Refusal):
+    code = "already_purchased"
+    file: bytes
+    buyer: bytes
+    payment: bytes
+    """Id of the first purchase."""
+
+    @property
+    def message(self) -> str:
+        return f"0x{self.buyer.hex()} has bought file 0x{self.file.hex()} already, with payment 0x{self.payment.hex()}"
+
+
+@dataclass(eq=False)
+class NoStorageRate(Refusal):
+    code = "no_storage_rate"
+    asset: bytes
+
+    @property
+    def message(self) -> str:
+        return f"storage is not paid for in asset 0x{self.asset.hex()} on this ledger"
+
+
+@dataclass(eq=False)
+class WrongAsset(Refusal):
+    code = "wrong_asset"
+    expected: bytes
+    got: bytes
+
+    @property
+    def message(self) -> str:
+        return f"the price is in asset 0x{self.expected.hex()}, the payment in 0x{self.got.hex()}"
+
+
+@dataclass(eq=False)
+class WrongPrice(Refusal):
+    code = "wrong_price"
+    expected: int
+    got: int
+
+    @property
+    def message(self) -> str:
+        return f"the price is {self.expected} now, the payment states {self.got}"
+
+
+@dataclass(eq=False)
+class WrongServiceNode(Refusal):
+    code = "wrong_service_node"
+    expected: str
+    """The node's address, or what it must be."""
+    got: bytes
+
+    @property
+    def message(self) -> str:
+        return f"to be paid is {self.expected}, this payment pays 0x{self.got.hex()}"
+
+
 @dataclass(eq=False)
 class NotFound(Refusal):
     code = "not_found"
@@ -231,6 +413,18 @@ class InvalidProof(Refusal):
     """A proof, receipt or preimage that does not show what it claims to show."""
 
     code = "invalid_proof"
+    problem: str
+
+    @property
+    def message(self) -> str:
+        return self.problem
+
+
+@dataclass(eq=False)
+class WrongKey(Refusal):
+    """A sealed key that does not open, or a file key that is not the one its listing names."""
+
+    code = "wrong_key"
     problem: str
 
     @property

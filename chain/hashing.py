@@ -20,6 +20,7 @@ WITHDRAWAL_LEAF: Final = b"\x86"
 ETHEREUM_PAYMENT: Final = b"\x88"
 REQUEST_ID: Final = b"\x89"
 GENESIS: Final = b"\x8a"
+REGISTRY: Final = b"\x8b"
 
 
 def keccak(data: bytes) -> Hash:

@@ -9,35 +9,28 @@ from typing import TypeAlias
 
 import msgspec
 
+from chain import instruction, payment
 from chain.account import AccountLeaf, NonceWindow, encode_account_leaf, hash_account_leaf
-from chain.block import (
-    DEPOSIT,
-    PAYMENT,
-    Block,
-    Deposit,
-    compute_request_id,
-    hash_header,
-)
+from chain.block import DEPOSIT, PAYMENT, Block, Deposit, Record, compute_request_id, hash_header
 from chain.commitment import AssetCommitment, Commitment, hash_commitment
-from chain.errors import BrokenInvariant, Refusal
+from chain.errors import BrokenInvariant, InvalidProof, Refusal
+from chain.instruction import SignedInstruction
 from chain.kinds import WITHDRAW
 from chain.merkle import PACKED_SIZE, ListFrontier, SumFrontier, SumNode, SumTree
 from chain.params import Parameters
-from chain.payment import SignedPayment, check_structure, compute_payment_id
+from chain.payment import SignedPayment
 from chain.primitives import ADDRESS_SIZE, ZERO_HASH, Address, Hash
+from chain.registry import AccountEntry, Registry, RegistryChanges, decode_entry
 from chain.signatures import check_signer
 from chain.state import State
 from chain.statement import Credit, Debit, OpenStatement, Withdrawal, hash_withdrawal
 from chain.transition import (
     apply_block_end,
     apply_cut,
-    apply_deposit,
-    apply_payment,
     check_block,
     check_cut,
-    check_deposit,
-    check_payment,
     list_asset,
+    replay_record,
 )
 
 LeafChange: TypeAlias = tuple[int, bytes]
@@ -59,6 +52,7 @@ class AssetChanges(msgspec.Struct, frozen=True):
 class SealedEpoch(msgspec.Struct, frozen=True):
     commitment: Commitment
     changes: tuple[AssetChanges, ...]
+    registry: RegistryChanges
 
 
 class AssetSnapshot(msgspec.Struct, frozen=True):
@@ -83,6 +77,9 @@ class LedgerSnapshot(msgspec.Struct, frozen=True):
     """Digest of the last commitment."""
     nonces: dict[Address, NonceWindow]
     assets: tuple[AssetSnapshot, ...]
+    registry: tuple[bytes, ...]
+    """Roles and listings: the entries as they are encoded, in the order of their indexes."""
+    purchases: dict[bytes, Hash]
 
 
 class _AssetBook:
@@ -117,6 +114,7 @@ class Ledger:
         self.state = State(parameters)
         self._is_auditing = is_auditing
         self._books: dict[Address, _AssetBook] = {}
+        self._registry = Registry()
         self._blocks = ListFrontier()
         self._first_block = 1
         self._previous: Hash = ZERO_HASH
@@ -129,11 +127,8 @@ class Ledger:
         """Replays one block. Returns its hash. Raises `BrokenInvariant` naming the block and what is wrong with it."""
         header, state = block.header, self.state
         check_block(state, block)
-        for index, record in enumerate(block.records):
-            if type(record) is Deposit:
-                self._apply_deposit(record, header.number, index)
-            else:
-                self._apply_payment(record, header.number, index, header.timestamp)  # type: ignore[arg-type]
+        for index in range(len(block.records)):
+            self._apply_record(block, index)
         block_hash = hash_header(header, state.parameters.domain)
         apply_block_end(state, header.number, block_hash, header.timestamp)
         self._blocks.append(block_hash)
@@ -144,6 +139,7 @@ class Ledger:
         state = self.state
         check_cut(state, epoch, cut_at)
         changes = tuple([self._seal_asset(asset, book, epoch) for asset, book in self._books.items()])
+        registry = self._registry.seal(state)
         commitment = Commitment(
             epoch=epoch,
             previous=self._previous,
@@ -151,7 +147,7 @@ class Ledger:
             last_block=state.block_number,
             cut_at=cut_at,
             blocks_root=self._blocks.root,
-            extra_root=ZERO_HASH,
+            extra_root=self._registry.root,
             assets=tuple([self._commit_asset(change) for change in changes]),
         )
         self._check_conservation(commitment)
@@ -161,12 +157,12 @@ class Ledger:
         self._blocks = ListFrontier()
         self._first_block = state.block_number + 1
         self._previous = hash_commitment(commitment, state.parameters.domain)
-        return SealedEpoch(commitment, changes)
+        return SealedEpoch(commitment, changes, registry)
 
     def take_snapshot(self) -> LedgerSnapshot:
         """Between a cut and what follows it. Raises `BrokenInvariant` when the open epoch has begun to fill."""
         state = self.state
-        if self._blocks.count or any(book.open for book in self._books.values()):
+        if self._blocks.count:
             raise BrokenInvariant("a snapshot is taken at the boundary of two epochs only")
         return LedgerSnapshot(
             epoch=state.epoch,
@@ -182,6 +178,8 @@ class Ledger:
                     for asset, book in self._books.items()
                 ]
             ),
+            registry=tuple(self._registry.encode_entries(state)),
+            purchases=dict(state.purchases),
         )
 
     @classmethod
@@ -190,6 +188,7 @@ class Ledger:
         check: `get_root` tells them."""
         ledger = cls(parameters)
         ledger.state = restore_state(parameters, snapshot)
+        ledger._registry = Registry(snapshot.registry)
         ledger._first_block = snapshot.block_number + 1
         ledger._previous = snapshot.previous
         for part in snapshot.assets:
@@ -201,40 +200,53 @@ class Ledger:
         """Root and total of an asset's state tree at the end of the last sealed epoch."""
         return self._books[asset].tree.root
 
-    def _apply_payment(self, signed: SignedPayment, block: int, index: int, timestamp: int) -> None:
-        payment, state = signed.payment, self.state
+    @property
+    def extra_root(self) -> Hash:
+        """Of roles and listings, at the end of the last sealed epoch."""
+        return self._registry.root
+
+    def _apply_record(self, block: Block, index: int) -> None:
+        header, record = block.header, block.records[index]
         try:
             if self._is_auditing:
-                self._audit_payment(signed, f"record {index} of block {block}")
-            check_payment(state, payment, timestamp)
+                self._audit(record)
+            replay_record(self.state, block.records, index, header.timestamp)
         except Refusal as refusal:
-            raise BrokenInvariant(f"record {index} of block {block}: {refusal.code}: {refusal}") from refusal
-        apply_payment(state, payment)
-        book = self._books[payment.asset]
-        debit = Debit(PAYMENT, payment.nonce, signed.id, payment.total)
-        book.get_statement(payment.payer).add_debit(debit, state.nonces[payment.payer].base)
-        if payment.kind == WITHDRAW:
-            withdrawal = Withdrawal(signed.id, payment.outputs[0].to, payment.outputs[0].amount)
+            where = f"record {index} of block {header.number}"
+            raise BrokenInvariant(f"{where}: {refusal.code}: {refusal}") from refusal
+        if isinstance(record, SignedPayment):
+            self._enter_payment(record, header.number, index)
+        elif isinstance(record, Deposit):
+            credit = Credit(header.number, index, 0, DEPOSIT, record.id, record.amount)
+            self._books[record.asset].get_statement(record.account).add_credit(credit)
+
+    def _audit(self, record: Record) -> None:
+        """What this node took from its journal as it stands: structure, id and signature."""
+        domain = self.state.parameters.domain
+        if isinstance(record, SignedPayment):
+            payment.check_structure(record.payment)
+            _check_id(record, payment.compute_payment_id(record.payment, domain))
+            check_signer(record.id, record.signature, record.payment.payer)
+        elif isinstance(record, SignedInstruction):
+            instruction.check_structure(record.instruction)
+            _check_id(record, instruction.compute_instruction_id(record.instruction, domain))
+            check_signer(record.id, record.signature, record.instruction.account)
+        else:
+            _check_id(record, compute_request_id(DEPOSIT, record.asset, record.index))
+
+    def _enter_payment(self, signed: SignedPayment, block: int, index: int) -> None:
+        """Into the statements of payer and payees."""
+        paid, book = signed.payment, self._books[signed.payment.asset]
+        debit = Debit(PAYMENT, paid.nonce, signed.id, paid.total)
+        book.get_statement(paid.payer).add_debit(debit, self.state.nonces[paid.payer].base)
+        if paid.kind == WITHDRAW:
+            withdrawal = Withdrawal(signed.id, paid.outputs[0].to, paid.outputs[0].amount)
             book.withdrawals.append(withdrawal)
             book.withdrawn.append(hash_withdrawal(withdrawal), withdrawal.amount)
             return
-        for place, output in enumerate(payment.outputs):
+        for place, output in enumerate(paid.outputs):
             credit = Credit(block, index, place, PAYMENT, signed.id, output.amount)
             book.get_statement(output.to).add_credit(credit)
-
-    def _audit_payment(self, signed: SignedPayment, where: str) -> None:
-        check_structure(signed.payment)
-        _check_id(signed.id, compute_payment_id(signed.payment, self.state.parameters.domain), where)
-        check_signer(signed.id, signed.signature, signed.payment.payer)
-
-    def _apply_deposit(self, deposit: Deposit, block: int, index: int) -> None:
-        check_deposit(self.state, deposit)
-        if self._is_auditing:
-            expected = compute_request_id(DEPOSIT, deposit.asset, deposit.index)
-            _check_id(deposit.id, expected, f"record {index} of block {block}")
-        apply_deposit(self.state, deposit)
-        credit = Credit(block, index, 0, DEPOSIT, deposit.id, deposit.amount)
-        self._books[deposit.asset].get_statement(deposit.account).add_credit(credit)
 
     def _seal_asset(self, asset: Address, book: _AssetBook, epoch: int) -> AssetChanges:
         leaves: list[LeafChange] = []
@@ -301,6 +313,13 @@ def restore_state(parameters: Parameters, snapshot: LedgerSnapshot) -> State:
         state.totals[part.asset] = sum(closings)
         state.deposit_counts[part.asset] = part.deposit_count
     state.nonces = dict(snapshot.nonces)
+    for encoded in snapshot.registry:
+        entry = decode_entry(encoded)
+        if isinstance(entry, AccountEntry):
+            state.roles[entry.account] = entry.roles
+        else:
+            state.files[entry.file.id] = entry.file
+    state.purchases = dict(snapshot.purchases)
     state.epoch = snapshot.epoch
     state.last_cut_at = snapshot.last_cut_at
     state.block_number = snapshot.block_number
@@ -313,6 +332,7 @@ def _split_accounts(part: AssetSnapshot) -> list[Address]:
     return [part.accounts[at : at + ADDRESS_SIZE] for at in range(0, len(part.accounts), ADDRESS_SIZE)]
 
 
-def _check_id(given: Hash, expected: Hash, where: str) -> None:
-    if given != expected:
-        raise BrokenInvariant(f"{where}: its id is 0x{given.hex()}, its content gives 0x{expected.hex()}")
+def _check_id(record: Record, expected: Hash) -> None:
+    """Raises `InvalidProof`."""
+    if record.id != expected:
+        raise InvalidProof(f"its id is 0x{record.id.hex()}, its content gives 0x{expected.hex()}")

@@ -117,6 +117,66 @@ class ListFrontier:
         return node
 
 
+class MutableListTree:
+    """A list tree whose leaves may change and which grows at its end, one list of hashes a level."""
+
+    __slots__ = ("_levels",)
+
+    def __init__(self) -> None:
+        self._levels: list[list[Hash]] = [[]]
+
+    @property
+    def count(self) -> int:
+        return len(self._levels[0])
+
+    @property
+    def root(self) -> Hash:
+        return self._levels[-1][0] if self.count else ZERO_HASH
+
+    def update(self, leaves: Iterable[tuple[int, Hash]]) -> list[tuple[int, int, Hash]]:
+        """Sets leaf hashes, each at an index within the tree or at its end, and rehashes what lies above them.
+
+        Returns every node that was written, as (level, index, hash); level 0 are the leaves.
+        Raises IndexError for an index beyond the end.
+        """
+        written: list[tuple[int, int, Hash]] = []
+        touched: set[int] = set()
+        for index, leaf in leaves:
+            _put(self._levels[0], index, leaf)
+            touched.add(index)
+            written.append((0, index, leaf))
+        for height in range(compute_depth(self.count)):
+            if height + 1 == len(self._levels):
+                self._levels.append([])
+            below, level = self._levels[height], self._levels[height + 1]
+            touched = {index >> 1 for index in touched}
+            for index in sorted(touched):
+                right = below[2 * index + 1] if 2 * index + 1 < len(below) else LIST_PADDING[height]
+                node = hash_list_node(below[2 * index], right)
+                _put(level, index, node)
+                written.append((height + 1, index, node))
+        return written
+
+    def prove(self, index: int) -> list[Hash]:
+        """Siblings of leaf `index`, from the leaf upwards. Raises IndexError outside 0 … count − 1."""
+        if not 0 <= index < self.count:
+            raise IndexError(f"leaf {index} of {self.count}")
+        places = [(height, index >> height ^ 1) for height in range(compute_depth(self.count))]
+        return [
+            self._levels[height][place] if place < len(self._levels[height]) else LIST_PADDING[height]
+            for height, place in places
+        ]
+
+
+def _put(level: list[Hash], index: int, node: Hash) -> None:
+    if index == len(level):
+        level.append(node)
+    elif 0 <= index < len(level):
+        level[index] = node
+    else:
+        raise IndexError(f"node {index} of {len(level)}")
+
+
 def compute_list_root(item: bytes, index: int, count: int, siblings: Sequence[Hash]) -> Hash:
     """The root of the tree of `count` leaves that holds `item` at `index`.
 

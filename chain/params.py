@@ -7,7 +7,7 @@ import msgspec
 
 from chain.encoding import encode_address_word, encode_canonical_json, encode_u64, encode_u256
 from chain.hashing import GENESIS, keccak
-from chain.primitives import Address, Hash
+from chain.primitives import MAX_ASSETS, MAX_U64, SHARES, Address, Hash
 
 DOMAIN_NAME: Final = "Tallystick"
 DOMAIN_VERSION: Final = "1"
@@ -52,6 +52,38 @@ class Domain(msgspec.Struct, frozen=True, dict=True):
         return keccak(self.prefix + struct_hash)
 
 
+class Market(msgspec.Struct, frozen=True):
+    """What the data exchange pays to whom: chain parameters. Shares are hundredths of a percent of a price."""
+
+    validator_share: int = 5_000
+    owner_share: int = 5_000
+    """And what is left of a division."""
+    commission: int = 0
+    """The share of the service node that keeps the file."""
+    storage_rates: tuple[tuple[Address, int], ...] = ()
+    """(asset, base units for one GiB and day), ascending by asset. In other assets no storage is paid for."""
+
+    def check(self) -> None:
+        """Raises ValueError unless the shares are from 0 to 10,000 and sum to it, and the rates from 1 to 2^64 − 1, at
+        most one for each of at most 32 assets, in order."""
+        shares = self.validator_share, self.owner_share, self.commission
+        if not all(0 <= share <= SHARES for share in shares):
+            raise ValueError(f"a share is from 0 to {SHARES} hundredths of a percent")
+        if sum(shares) != SHARES:
+            raise ValueError(
+                f"validator_share, owner_share and commission sum to {sum(shares)} hundredths of a percent, they must "
+                f"sum to {SHARES}"
+            )
+        assets = [asset for asset, _ in self.storage_rates]
+        if assets != sorted(set(assets)) or len(assets) > MAX_ASSETS:
+            raise ValueError(f"storage rates are of at most {MAX_ASSETS} assets, one each, in ascending order")
+        if not all(1 <= rate <= MAX_U64 for _, rate in self.storage_rates):
+            raise ValueError("a storage rate is from 1 to 2^64 - 1 base units for a GiB and day")
+
+    def get_storage_rate(self, asset: Address) -> int | None:
+        return next((rate for rated, rate in self.storage_rates if rated == asset), None)
+
+
 class Parameters(msgspec.Struct, frozen=True, dict=True):
     """The chain parameters. Block 1 commits to them, so changing one is beginning another ledger."""
 
@@ -62,6 +94,8 @@ class Parameters(msgspec.Struct, frozen=True, dict=True):
 
     deployed_at: int
     """Unix seconds: the time of the L1 block that holds the contract's creation, from which the first epoch counts."""
+
+    market: Market = Market()
 
     @cached_property
     def domain(self) -> Domain:
@@ -74,12 +108,17 @@ class Parameters(msgspec.Struct, frozen=True, dict=True):
 
     def to_json(self) -> dict[str, Any]:
         """The form that is hashed and published; integers are decimal strings, addresses lower-case hex."""
+        market = self.market
         return {
+            "commission": str(market.commission),
             "deployedAt": str(self.deployed_at),
             "l1ChainId": str(self.l1_chain_id),
             "nativeAsset": "0x" + self.native_asset.hex(),
+            "ownerShare": str(market.owner_share),
             "protocol": "1",
             "settlement": "0x" + self.settlement.hex(),
+            "storageRates": {"0x" + asset.hex(): str(rate) for asset, rate in market.storage_rates},
+            "validatorShare": str(market.validator_share),
         }
 
     @cached_property

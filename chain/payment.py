@@ -24,7 +24,7 @@ from chain.errors import (
     ZeroAmount,
 )
 from chain.hashing import keccak
-from chain.kinds import KIND_CODES, KINDS
+from chain.kinds import KIND_CODES
 from chain.params import Domain
 from chain.primitives import (
     ADDRESS_SIZE,
@@ -104,7 +104,7 @@ def check_structure(payment: Payment) -> None:
     Raises, in this order: `UnknownKind`, `NoOutputs`, `TooManyOutputs`, `ZeroAddress` (payer, then outputs),
     `ZeroAmount`, `AmountTooLarge` (an output, then their sum), `MemoTooLong`.
     """
-    if payment.kind not in KINDS:
+    if payment.kind not in KIND_CODES:
         raise UnknownKind(payment.kind[:_SHOWN_KIND])
     outputs = payment.outputs
     if not outputs:

@@ -41,3 +41,9 @@ tree can hold, so that deposits and forced withdrawals, which are never refused 
 
 NONCE_WINDOW: Final = 256
 """Nonces above an account's base that may be used out of order."""
+
+SHARES: Final = 10_000
+"""Shares of a price are counted in hundredths of a percent (basis points)."""
+
+MAX_STORAGE_DAYS: Final = 36_500
+"""A hundred years: nobody pays for more at once, nor ahead of more."""

@@ -15,18 +15,43 @@ import msgspec
 from chain.account import AccountLeaf, NonceWindow
 from chain.block import Deposit, Header, Record, hash_header
 from chain.commitment import ASSET_COMMITMENT_TYPE, COMMITMENT_TYPE, AssetCommitment, Commitment
-from chain.errors import MalformedPayment, MalformedRequest
+from chain.errors import MalformedInstruction, MalformedPayment, MalformedRequest
 from chain.evidence import AccountProof, WithdrawalClaim
 from chain.hashing import keccak
+from chain.instruction import (
+    INSTRUCTION_TYPES,
+    INSTRUCTIONS,
+    MEMBERS,
+    UINT_SIZES,
+    Instruction,
+    SignedInstruction,
+    get_type,
+)
+from chain.market import ROLE_BITS, File, Roles
 from chain.merkle import SumNode
 from chain.params import DOMAIN_NAME, DOMAIN_VERSION, Domain
 from chain.payment import OUTPUT_TYPE, PAYMENT_TYPE, Output, Payment, SignedPayment
-from chain.primitives import MAX_ASSETS, MAX_U32, MAX_U64, MAX_U128, MAX_U256, Address, Hash, Signature
-from chain.receipt import Inclusion, Receipt
+from chain.primitives import (
+    MAX_ASSETS,
+    MAX_U32,
+    MAX_U64,
+    MAX_U128,
+    MAX_U256,
+    ZERO_ADDRESS,
+    Address,
+    Hash,
+    Signature,
+)
+from chain.receipt import Inclusion, InstructionReceipt, Receipt
+from chain.registry import AccountEntry, FileEntry, RegistryEntry, RegistryProof
 from chain.statement import Withdrawal
 
 MAX_JSON_INTEGER: Final = 2**53 - 1
 """The largest integer that every reader of JSON takes for the same number (RFC 7493, section 2.2)."""
+
+_MAX_BYTES: Final = 1024
+_MAX_TEXTS: Final = 64
+"""Far more than any instruction may hold: what is beyond is not even looked at."""
 
 _QUANTITY: Final = re.compile(r"0[xX][0-9a-fA-F]{1,64}|[0-9]{1,78}", re.ASCII)
 
@@ -194,6 +219,87 @@ def encode_payment(payment: Payment) -> dict[str, Any]:
     }
 
 
+# --- instructions
+
+
+def encode_instruction(instruction: Instruction) -> dict[str, Any]:
+    """`{type, …}`: the name of its EIP-712 type, and the members of that."""
+    name = get_type(instruction)
+    form: dict[str, Any] = {"type": name}
+    for kind, member, attribute in MEMBERS[name]:
+        form[member] = _encode_member(kind, getattr(instruction, attribute))
+    return form
+
+
+def decode_instruction(form: Any) -> Instruction:
+    """Inverse of `encode_instruction`. Raises `MalformedInstruction` for whatever is not that, a member more included;
+    structure beyond types and widths is not checked."""
+    name = form.get("type") if isinstance(form, dict) else None
+    members = MEMBERS.get(name) if isinstance(name, str) else None
+    if members is None or name is None:
+        raise MalformedInstruction(f"an instruction is an object whose type is one of: {' '.join(MEMBERS)}")
+    wanted = {"type", *[member for _, member, _ in members]}
+    if set(form) != wanted:
+        raise MalformedInstruction(f"a {name} has exactly these members: {' '.join(sorted(wanted))}")
+    try:
+        values = {attribute: _decode_member(kind, form[member], member) for kind, member, attribute in members}
+    except (MalformedRequest, UnicodeError) as error:
+        raise MalformedInstruction(str(error)) from error
+    return INSTRUCTIONS[name](**values)
+
+
+def decode_instruction_submission(params: bytes) -> tuple[Instruction, Signature]:
+    """`[instruction, signature]` from its JSON text. Raises `MalformedInstruction` for whatever is not that."""
+    try:
+        form = msgspec.json.decode(params)
+        if not isinstance(form, list) or len(form) != 2:
+            raise MalformedInstruction("the parameters are an instruction and its signature")
+        return decode_instruction(form[0]), decode_signature(form[1], "signature")
+    except (*_MALFORMED, RecursionError) as error:
+        raise MalformedInstruction(str(error)) from error
+
+
+def _encode_member(kind: str, value: Any) -> Any:
+    if kind == "address":
+        return encode_address(value)
+    if kind in ("bytes32", "bytes"):
+        return encode_bytes(value)
+    if kind in UINT_SIZES:
+        return hex(value)
+    return list(value) if kind == "string[]" else value
+
+
+def _decode_member(kind: str, value: Any, what: str) -> Any:
+    if kind == "address":
+        return decode_address(value, what)
+    if kind == "bytes32":
+        return decode_hash(value, what)
+    if kind == "bytes":
+        return _decode_bytes(value, what)
+    if kind in UINT_SIZES:
+        return decode_quantity(value, what, (1 << 8 * UINT_SIZES[kind]) - 1)
+    if kind == "string":
+        return _decode_text(value, what)
+    if not isinstance(value, list) or len(value) > _MAX_TEXTS:
+        raise MalformedRequest(f"{what}: not a list of at most {_MAX_TEXTS}")
+    return tuple([_decode_text(text, what) for text in value])
+
+
+def _decode_bytes(value: Any, what: str) -> bytes:
+    size = (len(value) - 2) // 2 if isinstance(value, str) else 0
+    data = _decode_hex(value, size) if 0 <= size <= _MAX_BYTES else None
+    if data is None:
+        raise MalformedRequest(f"{what}: not 0x and the hex digits of at most {_MAX_BYTES} bytes")
+    return data
+
+
+def _decode_text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise MalformedRequest(f"{what}: not text")
+    value.encode()  # raises UnicodeEncodeError for half a surrogate pair, which has no UTF-8 and so no id
+    return value
+
+
 # --- blocks and receipts
 
 
@@ -219,23 +325,23 @@ def encode_header(header: Header, block_hash: Hash, signature: Signature) -> dic
 
 
 def encode_receipt(
-    payment_id: Hash,
+    record: SignedPayment | SignedInstruction,
     status: str,
     domain: Any,
-    payment: Any,
-    signature: Signature,
+    content: Any,
     block: Any,
     index: int,
     siblings: Iterable[Hash],
     commitment: Any,
 ) -> dict[str, Any]:
-    """`domain`, `payment`, `block` and `commitment` in their JSON forms, or as `msgspec.Raw` where they recur."""
+    """`domain`, `content` (the payment or instruction), `block` and `commitment` in their JSON forms, or as
+    `msgspec.Raw` where they recur."""
     return {
-        "id": "0x" + payment_id.hex(),
+        "id": "0x" + record.id.hex(),
         "status": status,
         "domain": domain,
-        "payment": payment,
-        "signature": "0x" + signature.hex(),
+        "payment" if isinstance(record, SignedPayment) else "instruction": content,
+        "signature": "0x" + record.signature.hex(),
         "block": block,
         "index": hex(index),
         "siblings": ["0x" + sibling.hex() for sibling in siblings],
@@ -267,7 +373,15 @@ def encode_deposit(deposit: Deposit) -> dict[str, Any]:
 
 
 def encode_record(record: Record) -> dict[str, Any]:
-    """`{type: "payment", id, payment, signature}` or `{type: "deposit", id, deposit}`."""
+    """`{type: "payment", id, payment, signature}`, `{type: "instruction", id, instruction, signature}` or
+    `{type: "deposit", id, deposit}`."""
+    if isinstance(record, SignedInstruction):
+        return {
+            "type": "instruction",
+            "id": encode_bytes(record.id),
+            "instruction": encode_instruction(record.instruction),
+            "signature": encode_bytes(record.signature),
+        }
     if isinstance(record, SignedPayment):
         return {
             "type": "payment",
@@ -285,6 +399,11 @@ def decode_record(form: Any) -> Record:
     if record_type == "payment":
         payment = _convert_payment(get_field(form, "payment", "record"))
         return SignedPayment(record_id, payment, decode_signature(get_field(form, "signature", "record"), "signature"))
+    if record_type == "instruction":
+        instruction = decode_instruction(get_field(form, "instruction", "record"))
+        return SignedInstruction(
+            record_id, instruction, decode_signature(get_field(form, "signature", "record"), "signature")
+        )
     if record_type != "deposit":
         raise MalformedRequest(f"record type {record_type!r} is not known")
     deposit = get_field(form, "deposit", "record")
@@ -313,23 +432,32 @@ def decode_header(form: Any) -> tuple[Header, Signature]:
 
 
 def decode_receipt(form: Any) -> Receipt:
-    """A receipt from its JSON form. Raises `MalformedRequest` or `MalformedPayment`; nothing is verified."""
-    payment = _convert_payment(get_field(form, "payment", "receipt"))
+    """A payment's receipt from its JSON form. Raises `MalformedRequest` or `MalformedPayment`; nothing is verified."""
     signed = SignedPayment(
+        payment=_convert_payment(get_field(form, "payment", "receipt")),
         id=decode_hash(get_field(form, "id", "receipt"), "id"),
-        payment=payment,
         signature=decode_signature(get_field(form, "signature", "receipt"), "signature"),
     )
-    header, header_signature = decode_header(get_field(form, "block", "receipt"))
-    inclusion = get_field(form, "commitment", "receipt")
-    return Receipt(
-        signed=signed,
-        header=header,
-        header_signature=header_signature,
-        index=decode_quantity(get_field(form, "index", "receipt"), "index", MAX_U32),
-        siblings=_decode_hashes(get_field(form, "siblings", "receipt"), "siblings"),
-        inclusion=None if inclusion is None else decode_inclusion(inclusion),
+    return Receipt(signed, *_decode_place(form))
+
+
+def decode_instruction_receipt(form: Any) -> InstructionReceipt:
+    """An instruction's receipt from its JSON form. Raises `MalformedRequest` or `MalformedInstruction`; nothing is
+    verified."""
+    signed = SignedInstruction(
+        instruction=decode_instruction(get_field(form, "instruction", "receipt")),
+        id=decode_hash(get_field(form, "id", "receipt"), "id"),
+        signature=decode_signature(get_field(form, "signature", "receipt"), "signature"),
     )
+    return InstructionReceipt(signed, *_decode_place(form))
+
+
+def _decode_place(form: Any) -> tuple[Header, Signature, int, tuple[Hash, ...], Inclusion | None]:
+    header, signature = decode_header(get_field(form, "block", "receipt"))
+    index = decode_quantity(get_field(form, "index", "receipt"), "index", MAX_U32)
+    siblings = _decode_hashes(get_field(form, "siblings", "receipt"), "siblings")
+    inclusion = get_field(form, "commitment", "receipt")
+    return header, signature, index, siblings, None if inclusion is None else decode_inclusion(inclusion)
 
 
 def decode_inclusion(form: Any) -> Inclusion:
@@ -507,6 +635,93 @@ def decode_withdrawal_claim(form: Any) -> WithdrawalClaim:
     )
 
 
+def encode_registry_entry(entry: RegistryEntry) -> dict[str, Any]:
+    """`{account, roles, validator, namedOnly}` or `{file, validator, owner, …}`."""
+    if isinstance(entry, AccountEntry):
+        roles = entry.roles
+        return {
+            "account": encode_address(entry.account),
+            "roles": roles.names,
+            "validator": None if roles.validator == ZERO_ADDRESS else encode_address(roles.validator),
+            "namedOnly": roles.is_named_only,
+        }
+    file = entry.file
+    return {
+        "file": encode_bytes(file.id),
+        "validator": encode_address(file.validator),
+        "owner": encode_address(file.owner),
+        "asset": encode_address(file.asset),
+        "price": hex(file.price),
+        "size": hex(file.size),
+        "storageDays": hex(file.storage_days),
+        "keepUntil": hex(file.keep_until),
+        "serviceNode": None if file.service_node == ZERO_ADDRESS else encode_address(file.service_node),
+        "listing": encode_bytes(file.listing),
+        "delisted": file.is_delisted,
+    }
+
+
+def decode_registry_entry(form: Any) -> RegistryEntry:
+    """Inverse of `encode_registry_entry`. Raises `MalformedRequest`."""
+
+    def take(name: str) -> Any:
+        return get_field(form, name, "entry")
+
+    def take_account(name: str) -> Address:
+        value = take(name)
+        return ZERO_ADDRESS if value is None else decode_address(value, name)
+
+    if isinstance(form, dict) and "account" in form:
+        roles = take("roles")
+        if not isinstance(roles, list) or not all(isinstance(role, str) and role in ROLE_BITS for role in roles):
+            raise MalformedRequest(f"entry.roles: a list of: {' '.join(ROLE_BITS)}")
+        bits = sum([ROLE_BITS[role] for role in set(roles)])
+        return AccountEntry(
+            decode_address(take("account"), "account"),
+            Roles(bits, take_account("validator"), _decode_bool(take("namedOnly"), "namedOnly")),
+        )
+    return FileEntry(
+        File(
+            id=decode_hash(take("file"), "file"),
+            validator=decode_address(take("validator"), "validator"),
+            owner=decode_address(take("owner"), "owner"),
+            asset=decode_address(take("asset"), "asset"),
+            price=decode_quantity(take("price"), "price", MAX_U128),
+            size=decode_quantity(take("size"), "size", MAX_U64),
+            storage_days=decode_quantity(take("storageDays"), "storageDays", MAX_U32),
+            keep_until=decode_quantity(take("keepUntil"), "keepUntil", MAX_U64),
+            service_node=take_account("serviceNode"),
+            listing=decode_hash(take("listing"), "listing"),
+            is_delisted=_decode_bool(take("delisted"), "delisted"),
+        )
+    )
+
+
+def encode_registry_proof(proof: RegistryProof) -> dict[str, Any]:
+    return {
+        "entry": encode_registry_entry(proof.entry),
+        "index": hex(proof.index),
+        "count": hex(proof.count),
+        "siblings": [encode_bytes(sibling) for sibling in proof.siblings],
+    }
+
+
+def decode_registry_proof(form: Any) -> RegistryProof:
+    """Inverse of `encode_registry_proof`. Raises `MalformedRequest`."""
+    return RegistryProof(
+        entry=decode_registry_entry(get_field(form, "entry", "proof")),
+        index=decode_quantity(get_field(form, "index", "proof"), "index", MAX_U64),
+        count=decode_quantity(get_field(form, "count", "proof"), "count", MAX_U64),
+        siblings=_decode_hashes(get_field(form, "siblings", "proof"), "siblings"),
+    )
+
+
+def _decode_bool(value: Any, what: str) -> bool:
+    if not isinstance(value, bool):
+        raise MalformedRequest(f"{what}: neither true nor false")
+    return value
+
+
 # --- EIP-712 types, as `tally_getInfo` publishes them
 
 
@@ -521,6 +736,8 @@ def describe_types(*type_strings: str) -> dict[str, list[dict[str, str]]]:
 
 
 PAYMENT_TYPES: Final = describe_types(PAYMENT_TYPE, OUTPUT_TYPE)
+INSTRUCTION_EIP712_TYPES: Final = {name: describe_types(text) for name, text in INSTRUCTION_TYPES.items()}
+"""One map per root type: some signers refuse a map with two."""
 COMMITMENT_TYPES: Final = describe_types(COMMITMENT_TYPE, ASSET_COMMITMENT_TYPE)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypedDict, Unpack
 
 from chain.errors import Expired, InvalidProof, InvalidSignature, NonceUsed, Refusal
-from chain.kinds import KINDS, TIP, TRANSFER, WITHDRAW
+from chain.kinds import SHAPES, TIP, TRANSFER, WITHDRAW
 from chain.payment import Output, Payment, SignedPayment, check_structure, compute_payment_id
 from chain.primitives import NONCE_WINDOW, ZERO_HASH, Address, Hash
 from chain.receipt import check_receipt
@@ -67,10 +67,10 @@ class NonceReservations:
 
 
 def sign_payment(payment: Payment, key: SigningKey, ledger: Ledger) -> SignedPayment:
-    """Raises what `check_structure` raises, then what the kind's own rule does: nothing is signed that the ledger must
-    refuse."""
+    """Raises what `check_structure` raises, then what the kind's shape does: nothing is signed that the ledger must
+    refuse whatever it holds."""
     check_structure(payment)
-    KINDS[payment.kind](payment)
+    SHAPES[payment.kind](payment)
     payment_id = compute_payment_id(payment, ledger.domain)
     return SignedPayment(payment_id, payment, key.sign(payment_id))
 

@@ -238,11 +238,13 @@ class Node:
             _check_deployment(deployment, config, settlement, compute_address(operator_key.public_key))
             journal = LevelDBJournal(self._data_dir / "journal")
             stack.callback(journal.close)
-            genesis = open_ledger(journal, deployment.parameters)
-            recovered = recover(journal, self._data_dir / "snapshots", deployment.parameters, operator_key)
+            parameters = deployment.make_parameters(config.market.to_market())
+            genesis = open_ledger(journal, parameters)
+            recovered = recover(journal, self._data_dir / "snapshots", parameters, operator_key)
             store = EthereumStore(self._data_dir / "ethereum.sqlite", config.ethereum.chain_id, settlement)
             stack.callback(store.close)
             self._gateway, self._journal, self._deployment = gateway, journal, deployment
+            self._parameters = parameters
             await self._open_ledger(stack, genesis, recovered, operator_key)
             await self._open_settlement(stack, store, gas_account, recovered, operator_key)
             yield
@@ -251,7 +253,7 @@ class Node:
         self, stack: contextlib.AsyncExitStack, genesis: bytes, recovered: Recovered, operator_key: PrivateKey
     ) -> None:
         """The sequencer, its verifiers, and the workers that follow the journal."""
-        parameters, journal = self._deployment.parameters, self._journal
+        parameters, journal = self._parameters, self._journal
         self._durable = Progress(journal.height)
         # Dated so far ahead at most, everything can still be committed well before the silence that halts the contract.
         max_lead = max(self._config.max_clock_lead_seconds, self._deployment.max_silence // 4)
@@ -293,7 +295,7 @@ class Node:
         operator_key: PrivateKey,
     ) -> None:
         """What speaks to Ethereum, and what is shown to the world."""
-        config, deployment, parameters = self._config, self._deployment, self._deployment.parameters
+        config, deployment, parameters = self._config, self._deployment, self._parameters
         ethereum = config.ethereum
         poll_ms = int(ethereum.poll_seconds * 1000)
         self._info = LedgerInfo(parameters, deployment.operator, self._get_position)
@@ -505,7 +507,7 @@ class Node:
         and is there to hear it. Later it is the endpoint that went astray: watcher and committer stand still and say
         so, payments go on.
         """
-        parameters = self._deployment.parameters
+        parameters = self._parameters
         is_confirmed = False
         while True:
             try:

@@ -14,10 +14,11 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from chain import wire
-from chain.block import Block, Header, Record, build_records_tree, decode_block, hash_header
+from chain.block import Block, Deposit, Header, Record, build_records_tree, decode_block, hash_header
 from chain.commitment import Commitment
 from chain.errors import InvalidProof, NotFound
 from chain.evidence import WithdrawalClaim, build_withdrawal_claim, get_line
+from chain.instruction import SignedInstruction
 from chain.kinds import WITHDRAW
 from chain.merkle import ListTree
 from chain.params import Parameters
@@ -180,7 +181,7 @@ class Archive:
     # --- payments
 
     def encode_receipt(self, placed: Placed, verified: Verified) -> bytes:
-        """The receipt of a payment that has just become durable, as JSON."""
+        """The receipt of a payment or instruction that has just become durable, as JSON."""
         # At hand: it has become durable a moment ago. Under a load that pushes it out by then, it is read once more.
         view = self._blocks.get(placed.block) or self._read_block(placed.block)
         return encode_fresh_receipt(placed, verified, view, self._domain_json)
@@ -248,14 +249,15 @@ class Archive:
             await asyncio.sleep(0)  # reading a block takes its time; payments come first
         return {"items": items, "cursor": page.cursor}
 
-    def describe_item(self, view: BlockView, index: int, signed: SignedPayment, status: str) -> dict[str, Any]:
+    def describe_item(
+        self, view: BlockView, index: int, signed: SignedPayment | SignedInstruction, status: str
+    ) -> dict[str, Any]:
         """A payment as lists show it: its receipt without siblings."""
         receipt = wire.encode_receipt(
-            signed.id,
+            signed,
             status,
             self._domain_json,
-            wire.encode_payment(signed.payment),
-            signed.signature,
+            _encode_content(signed),
             view.json,
             index,
             (),
@@ -360,7 +362,15 @@ class Archive:
         view = await self.load_block(block)
         record = view.records[index]
         if not isinstance(record, SignedPayment):
-            raise NotFound(f"a payment with the id {wire.encode_bytes(record.id)}, which is a deposit's,")
+            what = "a deposit's" if isinstance(record, Deposit) else "an instruction's"
+            raise NotFound(f"a payment with the id {wire.encode_bytes(record.id)}, which is {what},")
+        return view, record
+
+    async def _load_signed(self, block: int, index: int) -> tuple[BlockView, SignedPayment | SignedInstruction]:
+        view = await self.load_block(block)
+        record = view.records[index]
+        if isinstance(record, Deposit):
+            raise NotFound(f"a receipt of {wire.encode_bytes(record.id)}, which is a deposit's,")
         return view, record
 
     async def _load(self, question: Callable[[], _Answer]) -> _Answer:
@@ -376,7 +386,7 @@ class Archive:
         return place
 
     async def _build_receipt(self, block: int, index: int) -> dict[str, Any]:
-        view, signed = await self._load_payment(block, index)
+        view, signed = await self._load_signed(block, index)
         if "tree" not in view.__dict__:  # thousands of hashes
             await self._load(lambda: view.tree)
         tree = view.tree
@@ -385,11 +395,10 @@ class Archive:
         if status is not None and status.inclusion is not None:
             commitment = wire.encode_inclusion(await self._build_inclusion(block, epoch, status))
         return wire.encode_receipt(
-            signed.id,
+            signed,
             compute_payment_status(status),
             self._domain_json,
-            wire.encode_payment(signed.payment),
-            signed.signature,
+            _encode_content(signed),
             view.json,
             index,
             tree.prove(index),
@@ -477,23 +486,28 @@ class Archive:
 
 
 def encode_fresh_receipt(placed: Placed, verified: Verified, view: BlockView, domain_json: Any) -> bytes:
-    """The receipt of a payment that is durable and not committed yet, as JSON."""
+    """The receipt of a payment or instruction that is durable and not committed yet, as JSON."""
     # Of two valid signatures over one payment, the first one is in the ledger: everybody gets the same receipt.
     signed = view.records[placed.index]
-    assert isinstance(signed, SignedPayment)
+    assert not isinstance(signed, Deposit)
     return msgspec.json.encode(
         wire.encode_receipt(
-            signed.id,
+            signed,
             PaymentStatus.ACCEPTED,
             domain_json,
             msgspec.Raw(verified.json),
-            signed.signature,
             view.json,
             placed.index,
             view.tree.prove(placed.index),
             None,
         )
     )
+
+
+def _encode_content(signed: SignedPayment | SignedInstruction) -> dict[str, Any]:
+    if isinstance(signed, SignedPayment):
+        return wire.encode_payment(signed.payment)
+    return wire.encode_instruction(signed.instruction)
 
 
 def _read_all(read: Callable[[int], list[_Answer]]) -> list[_Answer]:

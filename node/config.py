@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from chain.errors import MalformedRequest
+from chain.params import Market
 from chain.primitives import MAX_U64
 from chain.wire import decode_address
 from node.ethereum.endpoint import split_url
@@ -70,12 +71,40 @@ class ExplorerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     if it has a well-known one."""
 
 
+class MarketConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Chain parameters of the data exchange: fixed with the ledger's first block. Shares are hundredths of a percent of
+    a price, and sum to 10,000."""
+
+    validator_share: int = 5_000
+    owner_share: int = 5_000
+    """And what is left of a division."""
+    commission: int = 0
+    """The share of the service node that keeps the file."""
+    storage_rates: dict[str, int] = {}
+    """Asset → base units for keeping one GiB for a day; storage is paid for in no other asset."""
+
+    def to_market(self) -> Market:
+        """Raises `ConfigurationError`."""
+        try:
+            rates = {decode_address(asset, "market.storage_rates"): rate for asset, rate in self.storage_rates.items()}
+            market = Market(self.validator_share, self.owner_share, self.commission, tuple(sorted(rates.items())))
+            market.check()
+        except (MalformedRequest, ValueError) as error:
+            raise ConfigurationError(f"market: {error}") from error
+        if len(rates) != len(self.storage_rates):
+            raise ConfigurationError("market.storage_rates: an asset is there twice")
+        return market
+
+
 class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ethereum: EthereumConfig
     operator: KeyConfig
     """Signs blocks and commitments."""
     gas: KeyConfig
     """Pays for the commitments' L1 transactions; another key than the operator's."""
+    escrow: KeyConfig | None = None
+    """Opens the file keys that listings bring; a third key. Without one, listings bring none."""
+    market: MarketConfig = MarketConfig()
     explorer: ExplorerConfig = ExplorerConfig()
     data_dir: str = "data"
     host: str = "127.0.0.1"
@@ -172,6 +201,7 @@ def _check(config: NodeConfig) -> None:
     except ValueError as error:
         raise ConfigurationError(f"ethereum.url: {error}") from None
     _check_explorer(config.explorer)
+    config.market.to_market()
     try:
         decode_address(ethereum.settlement, "ethereum.settlement")
     except MalformedRequest as error:
@@ -223,6 +253,7 @@ def _resolve_paths(config: NodeConfig, base: Path) -> NodeConfig:
         data_dir=resolve(config.data_dir),
         operator=resolve_key(config.operator),
         gas=resolve_key(config.gas),
+        escrow=None if config.escrow is None else resolve_key(config.escrow),
         explorer=msgspec.structs.replace(
             explorer,
             operator_token_file=None if token_file is None else resolve(token_file),

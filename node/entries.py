@@ -10,9 +10,9 @@ import msgspec
 
 from chain.block import Block, decode_block
 from chain.commitment import Commitment, decode_commitment, encode_commitment
-from chain.encoding import Reader, encode_u64
+from chain.encoding import Reader, encode_u16, encode_u64
 from chain.errors import MalformedBytes
-from chain.params import Parameters
+from chain.params import Market, Parameters
 from chain.primitives import SIGNATURE_SIZE, Address, Signature
 
 _GENESIS: Final = 0
@@ -58,7 +58,9 @@ Entry: TypeAlias = GenesisEntry | AssetEntry | BlockEntry | CutEntry | SealEntry
 
 
 def encode_genesis(parameters: Parameters) -> bytes:
-    """kind u8 ‖ L1 chain id u64 ‖ settlement 20 ‖ native asset 20 ‖ deployed at u64"""
+    """kind u8 ‖ L1 chain id u64 ‖ settlement 20 ‖ native asset 20 ‖ deployed at u64 ‖ validator share u16 ‖ owner share
+    u16 ‖ commission u16 ‖ rate count u8 ‖ rates (asset 20 ‖ rate u64)"""
+    market = parameters.market
     return b"".join(
         (
             bytes((_GENESIS,)),
@@ -66,6 +68,11 @@ def encode_genesis(parameters: Parameters) -> bytes:
             parameters.settlement,
             parameters.native_asset,
             encode_u64(parameters.deployed_at),
+            encode_u16(market.validator_share),
+            encode_u16(market.owner_share),
+            encode_u16(market.commission),
+            bytes((len(market.storage_rates),)),
+            *[asset + encode_u64(rate) for asset, rate in market.storage_rates],
         )
     )
 
@@ -99,7 +106,20 @@ def decode_entry(data: bytes) -> Entry:
     reader = Reader(body)
     entry: Entry
     if kind == _GENESIS:
-        entry = GenesisEntry(Parameters(reader.take_uint(8), reader.take(20), reader.take(20), reader.take_uint(8)))
+        entry = GenesisEntry(
+            Parameters(
+                l1_chain_id=reader.take_uint(8),
+                settlement=reader.take(20),
+                native_asset=reader.take(20),
+                deployed_at=reader.take_uint(8),
+                market=Market(
+                    validator_share=reader.take_uint(2),
+                    owner_share=reader.take_uint(2),
+                    commission=reader.take_uint(2),
+                    storage_rates=tuple([(reader.take(20), reader.take_uint(8)) for _ in range(reader.take_uint(1))]),
+                ),
+            )
+        )
     elif kind == _ASSET:
         entry = AssetEntry(reader.take(20))
     elif kind == _CUT:

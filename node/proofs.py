@@ -1,4 +1,5 @@
-"""What the sealer leaves for proofs: every version of every leaf and node of the state trees, by epoch.
+"""What the sealer leaves for proofs: every version of every leaf and node of the state trees and of the registry, by
+epoch.
 
 Derived; SQLite, written by the sealer's process and read by the node's. A node as of an epoch is its newest version not
 above it, so any account can be proven as of any epoch by one look-up a level.
@@ -12,12 +13,14 @@ from chain.account import decode_account_leaf, hash_account_leaf
 from chain.errors import NotFound
 from chain.evidence import AccountProof
 from chain.ledger import SealedEpoch
-from chain.merkle import EMPTY_SUM, SumNode, compute_depth, unpack_sum_node
+from chain.merkle import EMPTY_SUM, LIST_PADDING, SumNode, compute_depth, unpack_sum_node
 from chain.primitives import Address, Hash
+from chain.registry import RegistryChanges, RegistryKey, RegistryProof, decode_entry, get_key
+from chain.state import ACCOUNT_ENTRY
 from node.refusals import Overloaded
 from node.sqlite_files import is_damage, remove
 
-_SCHEMA_VERSION: Final = 1
+_SCHEMA_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE sealed (genesis_hash BLOB NOT NULL, epoch INTEGER NOT NULL);
 CREATE TABLE assets (id INTEGER PRIMARY KEY, address BLOB NOT NULL UNIQUE);
@@ -30,6 +33,14 @@ CREATE TABLE leaves (
 CREATE TABLE nodes (
     asset INTEGER, level INTEGER, position INTEGER, epoch INTEGER, node BLOB NOT NULL,
     PRIMARY KEY (asset, level, position, epoch)
+) WITHOUT ROWID;
+CREATE TABLE registry_counts (epoch INTEGER PRIMARY KEY, count INTEGER NOT NULL);
+CREATE TABLE registry_keys (key BLOB PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE registry_entries (
+    position INTEGER, epoch INTEGER, entry BLOB NOT NULL, PRIMARY KEY (position, epoch)
+) WITHOUT ROWID;
+CREATE TABLE registry_nodes (
+    level INTEGER, position INTEGER, epoch INTEGER, node BLOB NOT NULL, PRIMARY KEY (level, position, epoch)
 ) WITHOUT ROWID;
 """
 
@@ -86,7 +97,23 @@ class ProofWriter:
                     "INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?, ?)",
                     [(asset_id, level, index, epoch, node) for level, index, node in changes.nodes if level],
                 )
+            self._write_registry(epoch, sealed.registry)
             self._db.execute("UPDATE sealed SET epoch = max(epoch, ?)", (epoch,))
+
+    def _write_registry(self, epoch: int, changes: RegistryChanges) -> None:
+        self._db.execute("INSERT OR REPLACE INTO registry_counts VALUES (?, ?)", (epoch, changes.count))
+        self._db.executemany(
+            "INSERT OR IGNORE INTO registry_keys VALUES (?, ?)",
+            [(get_key(entry), index) for index, entry in changes.leaves],
+        )
+        self._db.executemany(
+            "INSERT OR REPLACE INTO registry_entries VALUES (?, ?, ?)",
+            [(index, epoch, entry) for index, entry in changes.leaves],
+        )
+        self._db.executemany(
+            "INSERT OR REPLACE INTO registry_nodes VALUES (?, ?, ?, ?)",
+            [(level, index, epoch, node) for level, index, node in changes.nodes],
+        )
 
     def close(self) -> None:
         self._db.close()
@@ -118,8 +145,7 @@ class ProofReader:
         Raises `Overloaded` while the epoch is not in (the file is being made again after it was lost), `NotFound` when
         the account had no leaf by then.
         """
-        if (behind := epoch - _read_epoch(self._db)) > 0:
-            raise Overloaded(behind)
+        self._check_epoch(epoch)
         row = self._db.execute(
             "SELECT asset, position FROM owners JOIN assets ON assets.id = owners.asset "
             "WHERE address = ? AND owner = ?",
@@ -135,6 +161,44 @@ class ProofReader:
             ]
         )
         return AccountProof(decode_account_leaf(self._read_leaf(asset_id, index, epoch)), index, siblings)
+
+    def prove_entry(self, key: RegistryKey, epoch: int) -> RegistryProof:
+        """A registry entry as of the end of `epoch`.
+
+        Raises `Overloaded` while the epoch is not in, `NotFound` when there was no such entry by then.
+        """
+        self._check_epoch(epoch)
+        count = self._db.execute("SELECT count FROM registry_counts WHERE epoch = ?", (epoch,)).fetchone()[0]
+        row = self._db.execute("SELECT position FROM registry_keys WHERE key = ?", (key,)).fetchone()
+        if row is None or row[0] >= count:
+            what = f"account 0x{key[1:].hex()}" if key[:1] == ACCOUNT_ENTRY else f"file 0x{key[1:].hex()}"
+            raise NotFound(f"an entry of {what} in the registry of epoch {epoch}")
+        index = row[0]
+        entry: bytes = self._db.execute(
+            "SELECT entry FROM registry_entries WHERE position = ? AND epoch <= ? ORDER BY epoch DESC LIMIT 1",
+            (index, epoch),
+        ).fetchone()[0]
+        siblings = tuple(
+            [
+                self._read_registry_node(height, index >> height ^ 1, epoch, count)
+                for height in range(compute_depth(count))
+            ]
+        )
+        return RegistryProof(decode_entry(entry), index, count, siblings)
+
+    def _read_registry_node(self, level: int, index: int, epoch: int, count: int) -> Hash:
+        if index << level >= count:
+            return LIST_PADDING[level]
+        node: Hash = self._db.execute(
+            "SELECT node FROM registry_nodes WHERE level = ? AND position = ? AND epoch <= ? "
+            "ORDER BY epoch DESC LIMIT 1",
+            (level, index, epoch),
+        ).fetchone()[0]
+        return node
+
+    def _check_epoch(self, epoch: int) -> None:
+        if (behind := epoch - _read_epoch(self._db)) > 0:
+            raise Overloaded(behind)
 
     def _read_leaf(self, asset_id: int, index: int, epoch: int) -> bytes:
         leaf: bytes = self._db.execute(

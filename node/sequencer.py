@@ -31,6 +31,8 @@ from chain.block import (
 )
 from chain.commitment import Commitment
 from chain.errors import Refusal
+from chain.instruction import Instruction, ListFile, SignedInstruction
+from chain.market import Roles
 from chain.merkle import ListTree
 from chain.payment import Payment, SignedPayment
 from chain.primitives import Address, Hash, Signature
@@ -40,10 +42,13 @@ from chain.transition import (
     apply_block_end,
     apply_cut,
     apply_deposit,
+    apply_instruction,
     apply_payment,
     check_cut,
     check_deposit,
+    check_instruction,
     check_payment,
+    check_upload,
     compute_block_timestamp,
     list_asset,
 )
@@ -70,14 +75,14 @@ class PublishedBlock(msgspec.Struct, frozen=True):
 
 
 class Placed(msgspec.Struct, frozen=True, gc=False):
-    """A payment is in the ledger, durably, at this place."""
+    """A payment or instruction is in the ledger, durably, at this place."""
 
     block: int
     index: int
 
 
 class Declined(msgspec.Struct, frozen=True):
-    """A payment was refused. If its nonce is used, it may itself be what used it, in a block long past."""
+    """A payment or instruction was refused. If its nonce is used, it may itself be what used it, long ago."""
 
     refusal: Refusal
     is_nonce_used: bool
@@ -87,11 +92,20 @@ Outcome: TypeAlias = Placed | Declined
 
 
 class _Submission(msgspec.Struct):
-    payments: list[Verified]
+    orders: list[Verified]
     done: "asyncio.Future[list[Outcome]]"
     outcomes: list[Outcome] = []
     next: int = 0
     """How many have been ordered: a long one may take several blocks."""
+
+
+class _Upload(msgspec.Struct):
+    """A listing and the payment of its upload: both or neither."""
+
+    listing: Verified
+    payment: Verified
+    done: "asyncio.Future[list[Placed] | Declined]"
+    outcome: list[Placed] | Declined | None = None
 
 
 class _Deposits(msgspec.Struct):
@@ -106,7 +120,8 @@ class _Event(msgspec.Struct):
     done: "asyncio.Future[None]"
 
 
-_Request: TypeAlias = _Submission | _Deposits | _Event
+_Records: TypeAlias = _Submission | _Upload | _Deposits
+_Request: TypeAlias = _Records | _Event
 
 
 class _Draft:
@@ -118,16 +133,25 @@ class _Draft:
         self.timestamp = timestamp
         self.records: list[Record] = []
         self.encoded: list[bytes] = []
-        self.waiting: list[_Submission | _Deposits] = []
+        self.waiting: list[_Records] = []
         """Answered when this block is durable."""
 
 
-_Undo: TypeAlias = dict[tuple[Address, Address] | Address, int | NonceWindow]
-"""What a draft changed, as it was before: (asset, account) → balance, account → nonce window."""
+class _Undo:
+    """What a draft changed, as it was before."""
+
+    __slots__ = ("balances", "nonces", "roles")
+
+    def __init__(self) -> None:
+        self.balances: dict[tuple[Address, Address], int] = {}
+        """(asset, account) → base units."""
+        self.nonces: dict[Address, NonceWindow] = {}
+        self.roles: dict[Address, Roles] = {}
 
 
 class Sequencer:
-    """`submit`, `credit_deposits`, `list_asset`, `cut` and `append_seal` take their turns in one queue."""
+    """`submit`, `submit_upload`, `credit_deposits`, `list_asset`, `cut` and `append_seal` take their turns in one
+    queue."""
 
     def __init__(
         self,
@@ -156,10 +180,10 @@ class Sequencer:
         self._is_writing = False
         self._in_flight: Sequence[_Request] = ()
         """Whom the write that is under way will answer."""
-        self._undo: deque[_Undo] = deque([{}])
+        self._undo: deque[_Undo] = deque([_Undo()])
         self._recent: dict[Hash, Placed] = {}
         self._recent_blocks: deque[tuple[int, list[Hash]]] = deque()
-        self._queued_payments = 0
+        self._queued_orders = 0
         self._failure: BaseException | None = None
         self.durable_block = state.block_number
         self.durable_epoch = state.epoch
@@ -170,23 +194,29 @@ class Sequencer:
 
     @property
     def backlog(self) -> int:
-        """Payments that wait to be ordered."""
-        return self._queued_payments
+        """Payments and instructions that wait to be ordered."""
+        return self._queued_orders
 
     @property
     def unindexed(self) -> int:
         """Payments remembered here because the index has not reached them yet."""
         return len(self._recent)
 
-    async def submit(self, payments: list[Verified]) -> list[Outcome]:
-        """Orders payments as one after another. Returns when everything that the outcomes rest on is durable.
-
-        Raises `SequencerStopped`.
-        """
-        submission = _Submission(payments, asyncio.get_running_loop().create_future(), [])
-        self._queued_payments += len(payments)
+    async def submit(self, orders: list[Verified]) -> list[Outcome]:
+        """Orders payments and instructions as one after another. Returns when everything that the outcomes rest on is
+        durable. Raises `SequencerStopped`."""
+        submission = _Submission(orders, asyncio.get_running_loop().create_future(), [])
+        self._queued_orders += len(orders)
         self._put(submission)
         return await submission.done
+
+    async def submit_upload(self, listing: Verified, payment: Verified) -> list[Placed] | Declined:
+        """Orders a `ListFile` and the payment of its upload, one right after the other in one block, or neither.
+        Returns their places when they are durable. Raises `SequencerStopped`."""
+        upload = _Upload(listing, payment, asyncio.get_running_loop().create_future())
+        self._queued_orders += 2
+        self._put(upload)
+        return await upload.done
 
     async def credit_deposits(self, deposits: list[Deposit]) -> None:
         """Credits the next deposits of their assets; returns when that is durable. Those already credited are passed
@@ -232,26 +262,43 @@ class Sequencer:
     def get_balance(self, asset: Address, account: Address) -> int:
         """The durable balance: what is applied but not on disk yet is not seen."""
         for undo in self._undo:
-            before = undo.get((asset, account))
+            before = undo.balances.get((asset, account))
             if before is not None:
-                return before  # type: ignore[return-value]
+                return before
         return self.state.get_balance(asset, account)
 
     def get_nonces(self, account: Address) -> NonceWindow:
         """The durable nonce window."""
         for undo in self._undo:
-            before = undo.get(account)
+            before = undo.nonces.get(account)
             if before is not None:
-                return before  # type: ignore[return-value]
+                return before
         return self.state.get_nonces(account)
+
+    def get_roles(self, account: Address) -> Roles:
+        """The durable roles."""
+        for undo in self._undo:
+            before = undo.roles.get(account)
+            if before is not None:
+                return before
+        return self.state.get_roles(account)
+
+    @property
+    def next_timestamp(self) -> int:
+        """Milliseconds: of a block opened now."""
+        return compute_block_timestamp(self.state, self._clock_ms())
 
     def check(self, payment: Payment) -> None:
         """Raises the refusal that the payment would meet if it came now; its structure must have been checked."""
-        check_payment(self.state, payment, compute_block_timestamp(self.state, self._clock_ms()))
+        check_payment(self.state, payment, self.next_timestamp)
 
-    def find_recent(self, payment_id: Hash) -> Placed | None:
-        """Where a payment stands, if its block is durable and the index may not know it yet."""
-        placed = self._recent.get(payment_id)
+    def check_upload(self, listing: ListFile, payment: Payment) -> None:
+        """Likewise of a listing and the payment of its upload."""
+        check_upload(self.state, listing, payment, self.next_timestamp)
+
+    def find_recent(self, record_id: Hash) -> Placed | None:
+        """Where a payment or instruction stands, if its block is durable and the index may not know it yet."""
+        placed = self._recent.get(record_id)
         return placed if placed is not None and placed.block <= self.durable_block else None
 
     async def drain(self) -> None:
@@ -264,8 +311,8 @@ class Sequencer:
     def forget_until(self, height: int) -> None:
         """The index has every journal entry below `height`."""
         while self._recent_blocks and self._recent_blocks[0][0] < height:
-            for payment_id in self._recent_blocks.popleft()[1]:
-                del self._recent[payment_id]
+            for record_id in self._recent_blocks.popleft()[1]:
+                del self._recent[record_id]
 
     def remember(self, height: int, block: int, record_ids: list[Hash]) -> None:
         """At start-up, in order: a block at this height of the journal, which the index has not reached."""
@@ -296,11 +343,15 @@ class Sequencer:
             if isinstance(request, _Event):
                 return
             if self._draft is None:
-                self._draft = _Draft(compute_block_timestamp(self.state, self._clock_ms()))
+                self._draft = _Draft(self.next_timestamp)
             draft = self._draft
             if isinstance(request, _Submission):
                 if not self._order(request, draft):
                     return
+            elif isinstance(request, _Upload):
+                if len(draft.records) + 2 > MAX_BLOCK_RECORDS:
+                    return
+                self._order_upload(request, draft)
             else:
                 if len(draft.records) + len(request.deposits) > MAX_BLOCK_RECORDS:
                     return
@@ -312,46 +363,87 @@ class Sequencer:
 
     def _order(self, submission: _Submission, draft: _Draft) -> bool:
         """Whether all of it has been ordered; False when the draft is full."""
-        state, recent, block = self.state, self._recent, self.state.block_number + 1
-        records, outcomes, undo = draft.records, submission.outcomes, self._undo[-1]
-        for position in range(submission.next, len(submission.payments)):
-            verified = submission.payments[position]
+        records, outcomes = draft.records, submission.outcomes
+        for position in range(submission.next, len(submission.orders)):
+            verified = submission.orders[position]
             signed = verified.signed
-            placed = recent.get(signed.id)
+            placed = self._recent.get(signed.id)
             if placed is not None:
                 outcomes.append(placed)
                 continue
             if len(records) >= MAX_BLOCK_RECORDS:
                 submission.next = position
                 return False
-            payment = signed.payment
             try:
-                check_payment(state, payment, draft.timestamp)
+                if isinstance(signed, SignedPayment):
+                    check_payment(self.state, signed.payment, draft.timestamp)
+                else:
+                    check_instruction(self.state, signed.instruction, draft.timestamp)
             except Refusal as refusal:
-                is_used = state.get_nonces(payment.payer).is_used(payment.nonce)
-                outcomes.append(Declined(refusal, is_used))
+                outcomes.append(Declined(refusal, self._is_nonce_used(signed)))
                 continue
-            asset, payer = payment.asset, payment.payer
-            balances = state.balances[asset]
-            undo.setdefault(payer, state.get_nonces(payer))
-            undo.setdefault((asset, payer), balances[payer])
-            for output in payment.outputs:
-                undo.setdefault((asset, output.to), balances.get(output.to, 0))
-            apply_payment(state, payment)
-            placed = Placed(block, len(records))
-            recent[signed.id] = placed
-            outcomes.append(placed)
-            records.append(signed)
-            draft.encoded.append(verified.record)
-        self._queued_payments -= len(submission.payments)
+            outcomes.append(self._enter(verified, draft))
+        self._queued_orders -= len(submission.orders)
         return True
+
+    def _order_upload(self, upload: _Upload, draft: _Draft) -> None:
+        self._queued_orders -= 2
+        listing, payment = upload.listing.signed, upload.payment.signed
+        assert isinstance(listing, SignedInstruction) and isinstance(payment, SignedPayment)
+        known = [self._recent.get(listing.id), self._recent.get(payment.id)]
+        places = [place for place in known if place is not None]
+        if len(places) == len(known):
+            upload.outcome = places
+            return
+        assert isinstance(listing.instruction, ListFile)
+        try:
+            check_upload(self.state, listing.instruction, payment.payment, draft.timestamp)
+        except Refusal as refusal:
+            is_used = self._is_nonce_used(listing) or self._is_nonce_used(payment)
+            upload.outcome = Declined(refusal, is_used)
+        else:
+            upload.outcome = [self._enter(upload.listing, draft), self._enter(upload.payment, draft)]
+
+    def _enter(self, verified: Verified, draft: _Draft) -> Placed:
+        """Applies what has just been checked, and gives it its place."""
+        state, signed = self.state, verified.signed
+        if isinstance(signed, SignedPayment):
+            self._note_payment(signed.payment)
+            apply_payment(state, signed, draft.timestamp)
+        else:
+            self._note_instruction(signed.instruction)
+            apply_instruction(state, signed, draft.timestamp)
+        placed = self._recent[signed.id] = Placed(state.block_number + 1, len(draft.records))
+        draft.records.append(signed)
+        draft.encoded.append(verified.record)
+        return placed
+
+    def _note_payment(self, payment: Payment) -> None:
+        """As things are before it, for those who must not see it until it is durable."""
+        undo, asset, payer = self._undo[-1], payment.asset, payment.payer
+        balances = self.state.balances[asset]
+        undo.nonces.setdefault(payer, self.state.get_nonces(payer))
+        undo.balances.setdefault((asset, payer), balances[payer])
+        for output in payment.outputs:
+            undo.balances.setdefault((asset, output.to), balances.get(output.to, 0))
+
+    def _note_instruction(self, instruction: Instruction) -> None:
+        undo, account = self._undo[-1], instruction.account
+        undo.nonces.setdefault(account, self.state.get_nonces(account))
+        changed = instruction.owner if isinstance(instruction, ListFile) else account
+        undo.roles.setdefault(changed, self.state.get_roles(changed))
+
+    def _is_nonce_used(self, signed: SignedPayment | SignedInstruction) -> bool:
+        if isinstance(signed, SignedPayment):
+            return self.state.get_nonces(signed.payment.payer).is_used(signed.payment.nonce)
+        return self.state.get_nonces(signed.instruction.account).is_used(signed.instruction.nonce)
 
     def _credit(self, deposit: Deposit, draft: _Draft) -> None:
         if deposit.index < self.state.deposit_counts.get(deposit.asset, 0):
             return  # told twice; the contract's queue index makes that harmless
         check_deposit(self.state, deposit)
         key = (deposit.asset, deposit.account)
-        self._undo[-1].setdefault(key, self.state.get_balance(*key))
+        self._undo[-1].balances.setdefault(key, self.state.get_balance(*key))
         apply_deposit(self.state, deposit)
         draft.records.append(deposit)
         draft.encoded.append(encode_record(deposit))
@@ -410,7 +502,7 @@ class Sequencer:
         height = self._journal.height
         self._is_writing = True
         self._in_flight = waiting
-        self._undo.append({})
+        self._undo.append(_Undo())
         writing = asyncio.get_running_loop().run_in_executor(
             self._writer, self._journal.append, height, entry, block_number
         )
@@ -435,7 +527,7 @@ class Sequencer:
         signature = sign_digest(self._key, block_hash)
         self._journal.put_signature(header.number, signature)
         self.durable_block = header.number
-        ids = [record.id for record in draft.records if type(record) is SignedPayment]
+        ids = [record.id for record in draft.records if type(record) is not Deposit]
         self._recent_blocks.append((self._journal.height - 1, ids))
         self._on_durable(PublishedBlock(header, block_hash, signature, draft.records, tree))
         self._answer_all(draft.waiting)
@@ -446,16 +538,19 @@ class Sequencer:
         if not event.done.done():
             event.done.set_result(None)
 
-    def _answer_all(self, requests: Iterable[_Submission | _Deposits]) -> None:
+    def _answer_all(self, requests: Iterable[_Records]) -> None:
         for request in requests:
             self._answer(request)
 
     @staticmethod
-    def _answer(request: _Submission | _Deposits) -> None:
+    def _answer(request: _Records) -> None:
         if request.done.done():  # the asker has gone
             return
         if isinstance(request, _Submission):
             request.done.set_result(request.outcomes)
+        elif isinstance(request, _Upload):
+            assert request.outcome is not None
+            request.done.set_result(request.outcome)
         else:
             request.done.set_result(None)
 

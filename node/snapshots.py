@@ -24,6 +24,8 @@ _SUFFIX: Final = ".snapshot"
 _KEPT: Final = 2
 _NONCES_SIZE: Final = 60
 """Bytes of one account's nonces: account 20 ‖ base u64 ‖ used u256."""
+_PURCHASE_SIZE: Final = 84
+"""Bytes of one purchase: file 32 ‖ buyer 20 ‖ payment 32."""
 
 _log = structlog.get_logger(__name__)
 
@@ -39,6 +41,8 @@ class _File(msgspec.Struct, frozen=True):
     previous: Hash
     nonces: bytes
     assets: tuple[AssetSnapshot, ...]
+    registry: tuple[bytes, ...]
+    purchases: bytes
 
 
 def write_snapshot(directory: Path, parameters: Parameters, height: int, snapshot: LedgerSnapshot) -> None:
@@ -56,6 +60,8 @@ def write_snapshot(directory: Path, parameters: Parameters, height: int, snapsho
             previous=snapshot.previous,
             nonces=_pack_nonces(snapshot.nonces),
             assets=snapshot.assets,
+            registry=snapshot.registry,
+            purchases=b"".join([key + payment_id for key, payment_id in snapshot.purchases.items()]),
         )
     )
     directory.mkdir(parents=True, exist_ok=True)
@@ -101,6 +107,8 @@ def read_snapshot(path: Path) -> tuple[int, LedgerSnapshot]:
         previous=file.previous,
         nonces=_unpack_nonces(file.nonces),
         assets=file.assets,
+        registry=file.registry,
+        purchases=_unpack_purchases(file.purchases),
     )
 
 
@@ -146,3 +154,7 @@ def _unpack_nonces(packed: bytes) -> dict[Address, NonceWindow]:
         )
         for at in range(0, len(packed), _NONCES_SIZE)
     }
+
+
+def _unpack_purchases(packed: bytes) -> dict[bytes, Hash]:
+    return {packed[at : at + 52]: packed[at + 52 : at + _PURCHASE_SIZE] for at in range(0, len(packed), _PURCHASE_SIZE)}

@@ -7,19 +7,22 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from chain.block import PAYMENT
+from chain.instruction import SignedInstruction, decode_signed_instruction
 from chain.params import Domain
 from chain.payment import SignedPayment, decode_signed_payment
 from node.framing import ChannelClosed
 from node.process import WorkerProcess
 from node.refusals import Halted
+from node.workers.verifier import INSTRUCTION_MARK
 
 _CHUNK_SIZE: Final = 64
 """Submissions in one message: few enough to spread a batch over all verifiers, many enough to pay for the trip."""
 
 MAX_SUBMISSION_SIZE: Final = 16 << 10
-"""Bytes of JSON. The longest payment takes less than 6,000, with every character of its memo escaped. The bound keeps
-a message to a verifier far below `node.framing.MAX_FRAME_SIZE`, whatever is asked, and the work on one submission
-small."""
+"""Bytes of JSON. The longest payment takes less than 6,000, the longest instruction less than 10,000, with every
+character of their texts escaped. The bound keeps a message to a verifier far below `node.framing.MAX_FRAME_SIZE`,
+whatever is asked, and the work on one submission small."""
 
 _MIN_SHARE: Final = 4
 """Submissions that are not worth a second message: they take a verifier a fifth of a millisecond."""
@@ -32,13 +35,13 @@ _RECORD_HEAD: Final = 3
 
 
 class Verified(msgspec.Struct, frozen=True, gc=False):
-    """A payment whose structure and signature are right, ready to be ordered."""
+    """A payment or instruction whose structure and signature are right, ready to be ordered."""
 
-    signed: SignedPayment
+    signed: SignedPayment | SignedInstruction
     record: bytes
     """As it will stand in the journal."""
     json: bytes
-    """The payment as receipts show it."""
+    """The payment or instruction as receipts show it."""
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
@@ -75,7 +78,8 @@ class VerifierPool:
         return self._count
 
     async def verify(self, submissions: Sequence[bytes]) -> list[Verdict]:
-        """One verdict for each, in order. Each is the JSON text of `[payment, signature]`.
+        """One verdict for each, in order. Each is the JSON text of `[payment, signature]`, or of
+        `[instruction, signature]` after `INSTRUCTION_MARK`.
 
         Raises `Halted` when a verifier has ended, and the node with it.
         """
@@ -176,12 +180,14 @@ def read_result(result: Sequence[object]) -> Verdict:
     if len(result) == 2:
         record, json = result
         assert isinstance(record, bytes) and isinstance(json, bytes)
-        return Verified(decode_signed_payment(record[_RECORD_HEAD:]), record, json)
+        decode = decode_signed_payment if record[0] == PAYMENT else decode_signed_instruction
+        return Verified(decode(record[_RECORD_HEAD:]), record, json)
     code, message, values = result
     assert isinstance(code, str) and isinstance(message, str) and isinstance(values, dict)
     return Refused(code, message, values)
 
 
 def _refuse_oversized(submission: bytes) -> Refused:
-    problem = f"{len(submission)} bytes of JSON, no payment takes more than {MAX_SUBMISSION_SIZE}"
-    return Refused("malformed_payment", problem, {"problem": problem})
+    what = "instruction" if submission.startswith(INSTRUCTION_MARK) else "payment"
+    problem = f"{len(submission)} bytes of JSON, no {what} takes more than {MAX_SUBMISSION_SIZE}"
+    return Refused(f"malformed_{what}", problem, {"problem": problem})

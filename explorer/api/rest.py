@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request, Response
 
 from chain import wire
 from chain.errors import MalformedRequest, NotFound
-from chain.kinds import KINDS
+from chain.kinds import KIND_CODES
 from chain.primitives import MAX_U64
 from explorer import exports, filters
 from explorer.api import etherscan, forms
@@ -427,7 +427,7 @@ _FILTERS: Final = (
     choice("direction", "Of the account.", ("in", "out")),
     address("counterparty", "On the other side of the account."),
     address("asset", "Zeros for ether."),
-    choice("kind", "Of payment.", list(KINDS)),
+    choice("kind", "Of payment.", list(KIND_CODES)),
     digest("reference", "What is paid for."),
     choice("status", "How far it has come.", list(PaymentStatus)),
     time("from", "The first day or second"),

@@ -7,7 +7,7 @@ from fastapi import Request, Response
 
 from chain import wire
 from chain.errors import MalformedRequest, NotFound, UnknownKind
-from chain.kinds import KINDS
+from chain.kinds import KIND_CODES
 from chain.primitives import Address
 from explorer.listing import Slice, read_cursor, read_slice
 from explorer.pages.blocks import decode_number
@@ -38,7 +38,7 @@ async def show(site: Site, request: Request) -> Response:
         problem = str(refusal)
     return await site.show(
         request, "account.html", status=400 if problem else 200, account=account, tab="payments", listed=listed,
-        problem=problem, fields=request.query_params if listed is None else listed.shown, kinds=list(KINDS),
+        problem=problem, fields=request.query_params if listed is None else listed.shown, kinds=list(KIND_CODES),
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 
 from chain import wire
 from chain.errors import MalformedRequest, NotFound, UnknownKind
-from chain.kinds import KINDS
+from chain.kinds import KIND_CODES
 from chain.primitives import Address
 from explorer.filters import Filter, encode_query, read_filter
 from explorer.listing import Cursor, Slice, read_cursor, read_slice
@@ -57,9 +57,9 @@ async def show(site: Site, request: Request) -> Response:
     except (MalformedRequest, UnknownKind) as refusal:
         return await site.show(
             request, "payments.html", status=400, problem=str(refusal), listed=None, fields=request.query_params,
-            kinds=list(KINDS),
+            kinds=list(KIND_CODES),
         )  # fmt: skip
-    return await site.show(request, "payments.html", listed=listed, problem="", fields=listed.shown, kinds=list(KINDS))
+    return await site.show(request, "payments.html", listed=listed, problem="", fields=listed.shown, kinds=list(KIND_CODES))
 
 
 async def show_token(site: Site, request: Request) -> Response:

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from chain.commitment import Commitment
-from chain.params import Parameters
+from chain.params import Market, Parameters
 from chain.primitives import Address, Hash, Signature
 
 MAX_WEI_PER_GAS: Final = 2**63 - 1
@@ -40,10 +40,9 @@ class Deployment(msgspec.Struct, frozen=True):
     listing_delay: int
     deployed_at: int
 
-    @property
-    def parameters(self) -> Parameters:
-        """Those of the ledger that settles here."""
-        return Parameters(self.l1_chain_id, self.settlement, self.native_asset, self.deployed_at)
+    def make_parameters(self, market: Market) -> Parameters:
+        """Those of the ledger that settles here; what it pays for on the data exchange, the contract does not say."""
+        return Parameters(self.l1_chain_id, self.settlement, self.native_asset, self.deployed_at, market)
 
 
 class Head(msgspec.Struct, frozen=True):

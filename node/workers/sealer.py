@@ -82,7 +82,7 @@ class Sealer:
         """What was signed is what follows from the records: replay must reproduce every root. A seal comes before the
         next cut, so the trees, which may have been read from a snapshot, are still those that it commits to."""
         digest = self._unsealed.pop(commitment.epoch, None)
-        if digest != hash_commitment(commitment, self._parameters.domain) or any(
-            self._ledger.get_root(line.asset) != line.state for line in commitment.assets
-        ):
+        roots = [self._ledger.get_root(line.asset) == line.state for line in commitment.assets]
+        roots.append(self._ledger.extra_root == commitment.extra_root)
+        if digest != hash_commitment(commitment, self._parameters.domain) or not all(roots):
             raise BrokenInvariant(f"the seal of epoch {commitment.epoch} is not what its records lead to")

@@ -1,18 +1,22 @@
 """Verification: from the JSON of a submission to a record that the sequencer can order, or to a refusal.
 
-Everything that can be said of a payment without the state happens here, in parallel and in no order.
+Everything that can be said of a payment or an instruction without the state happens here, in parallel, in no order.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from chain import wire
 from chain.block import encode_record
 from chain.errors import Refusal
+from chain.instruction import check_signed_instruction
 from chain.params import Domain
 from chain.payment import check_signed_payment
 from node.framing import WorkerChannel
+
+INSTRUCTION_MARK: Final = b"i"
+"""Begins no JSON text."""
 
 
 def run_verifier(channel: WorkerChannel) -> None:
@@ -24,13 +28,22 @@ def run_verifier(channel: WorkerChannel) -> None:
 
 
 def verify_submission(params: bytes, domain: Domain) -> tuple[Any, ...]:
-    """(encoded record, payment as JSON) or (code, message, values), from the JSON of `[payment, signature]`."""
+    """(encoded record, what it holds as JSON) or (code, message, values), from the JSON of `[payment, signature]`, or
+    from `INSTRUCTION_MARK` and the JSON of `[instruction, signature]`."""
     try:
+        if params[:1] == INSTRUCTION_MARK:
+            return _verify_instruction(params[1:], domain)
         payment, signature = wire.decode_submission(params)
         signed = check_signed_payment(payment, signature, domain)
     except Refusal as refusal:
         return encode_refusal(refusal)
     return encode_record(signed), msgspec.json.encode(wire.encode_payment(payment))
+
+
+def _verify_instruction(params: bytes, domain: Domain) -> tuple[Any, ...]:
+    instruction, signature = wire.decode_instruction_submission(params)
+    signed = check_signed_instruction(instruction, signature, domain)
+    return encode_record(signed), msgspec.json.encode(wire.encode_instruction(instruction))
 
 
 def encode_refusal(refusal: Refusal) -> tuple[str, str, dict[str, Any]]:
