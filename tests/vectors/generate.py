@@ -968,6 +968,61 @@ def make_ledgers() -> Cases:
     yield assets.case("one window for all assets: the first leaf in a second asset carries it")
 
 
+def make_sealed_keys() -> Cases:
+    separator = reference.domain_separator(DOMAIN)
+    file, key, ephemeral = some_hash("file"), some_hash("file key"), some_hash("ephemeral secret")
+    escrow = separator + b"escrow" + ALICE + file
+    purchase = separator + b"purchase" + file + BOB
+    recipient = KEYS["operator"]
+
+    def make(secret: bytes, context: bytes, *, file_key: bytes = key, ephemeral_secret: bytes = ephemeral) -> Any:
+        public_key = reference.compress(reference.multiply(reference.SECPK1_G, secret))
+        form = {"recipientSecret": secret, "recipientPublicKey": public_key, "context": context}
+        sealed = reference.sealed_key(file_key, secret, context, ephemeral_secret)
+        return {**form, "sealed": sealed}, {"key": file_key, "ephemeralSecret": ephemeral_secret}
+
+    yield want("a validator's key, sealed to the escrow", *make(recipient, escrow))
+    yield want("a buyer's key", *make(KEYS["bob"], purchase))
+    yield want("another ephemeral key", *make(recipient, escrow, ephemeral_secret=some_hash("another")))
+    yield want("a key of zeros", *make(recipient, escrow, file_key=bytes(32)))
+    yield want("an empty context", *make(recipient, b""))
+    for number in range(4):
+        ephemeral_secret = some_hash(f"ephemeral secret {number}")
+        yield want(f"ephemeral key {number}", *make(KEYS["carol"], purchase, ephemeral_secret=ephemeral_secret))
+
+    given = make(recipient, escrow)[0]
+    sealed = given["sealed"]
+    for desc, other in (
+        ("another's sealed key: listed by another validator", {"context": separator + b"escrow" + BOB + file}),
+        ("another's sealed key: listed as another file", {"context": escrow[:-32] + some_hash("another file")}),
+        ("another ledger", {"context": some_hash("another domain") + escrow[32:]}),
+        ("a key for the escrow opened as a buyer's", {"context": separator + b"purchase" + file + ALICE}),
+        ("another recipient", make_recipient("bob")),
+        ("the first bit of the ephemeral key: the point of the other sign", {"sealed": turn_bit(sealed, 7)}),
+        ("a bit of the ciphertext", {"sealed": turn_bit(sealed, 8 * 33)}),
+        ("the last bit of the tag", {"sealed": turn_bit(sealed, 8 * 81 - 1)}),
+        ("a byte less", {"sealed": sealed[:-1]}),
+        ("a byte more", {"sealed": sealed + b"\0"}),
+        ("nothing", {"sealed": b""}),
+        ("no point: an unknown form", {"sealed": b"\x04" + sealed[1:]}),
+        ("no point: x is not on the curve", {"sealed": b"\x02" + bytes(31) + b"\x05" + sealed[33:]}),
+        ("no point: x above the field", {"sealed": b"\x02" + b"\xff" * 32 + sealed[33:]}),
+        ("zeros", {"sealed": bytes(81)}),
+    ):
+        yield refuse(desc, {**given, **other}, "wrong_key")
+
+
+def make_recipient(name: str) -> dict[str, bytes]:
+    secret = KEYS[name]
+    public_key = reference.compress(reference.multiply(reference.SECPK1_G, secret))
+    return {"recipientSecret": secret, "recipientPublicKey": public_key}
+
+
+def turn_bit(data: bytes, bit: int) -> bytes:
+    """Bit 0 is the highest of the first byte."""
+    return (int.from_bytes(data, "big") ^ 1 << (8 * len(data) - 1 - bit)).to_bytes(len(data), "big")
+
+
 LAYOUTS: Final[dict[str, tuple[str, Callable[[], Cases]]]] = {
     "list_tree": ("leaf H(0x80 ‖ item), node H(0x81 ‖ left ‖ right), padding 32 zero bytes", make_list_trees),
     "list_proof": ("does the list tree of `count` leaves with this root hold `item` at `index`?", make_list_proofs),
@@ -994,6 +1049,10 @@ LAYOUTS: Final[dict[str, tuple[str, Callable[[], Cases]]]] = {
     "genesis": ("H(0x8a ‖ ledger chain id u64 ‖ H(parameters as canonical JSON))", make_genesis),
     "payment": ("EIP-712: struct hash, digest (the payment id) and RFC 6979 signature", make_payments),
     "signature": ("did `signer` sign `digest`? 65 bytes r ‖ s ‖ v, low s, v 27 or 28", make_signatures),
+    "sealed_key": (
+        "ephemeral public key 33 ‖ ciphertext 32 ‖ tag 16: ECIES over secp256k1, HKDF-SHA256, AES-256-GCM",
+        make_sealed_keys,
+    ),
     "request_id": ("H(0x89 ‖ type u8 ‖ asset 20 ‖ index u64)", make_request_ids),
     "header": ("EIP-712: struct hash, digest (the block hash) and RFC 6979 signature", make_headers),
     "commitment": ("EIP-712: struct hash, digest and RFC 6979 signature", make_commitments),

@@ -5,12 +5,18 @@ property tests hold `chain` against it. Amounts are ints, hashes and addresses b
 names of the interface. It builds; it hardly refuses.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
 
+from Crypto.Cipher import AES
+from Crypto.Hash import SHA256
+from Crypto.Protocol.KDF import HKDF
 from eth_account import Account
 from eth_account.messages import SignableMessage, encode_typed_data
+from eth_keys.backends.native.jacobian import fast_multiply
+from eth_keys.constants import SECPK1_G
 from eth_utils import keccak
 
 ZERO = bytes(32)
@@ -268,6 +274,53 @@ def parameters_json(l1_chain_id: int, settlement: bytes, native_asset: bytes, de
 
 def genesis_hash(chain_id: int, canonical_json: str) -> bytes:
     return keccak(pack(b"\x8a", (chain_id, 8), keccak(text=canonical_json)))
+
+
+# --- sealed keys: HKDF and the AES of one block are the library's; curve and GCM are spelt out
+
+
+def sealed_key(key: bytes, recipient_secret: bytes, context: bytes, ephemeral_secret: bytes) -> bytes:
+    ephemeral, recipient = compress(multiply(SECPK1_G, ephemeral_secret)), multiply(SECPK1_G, recipient_secret)
+    shared = hashlib.sha256(compress(multiply(recipient, ephemeral_secret))).digest()
+    info = b"Tallystick sealed key 1" + context
+    derived = bytes(HKDF(shared, 44, ephemeral + compress(recipient), SHA256, context=info))
+    return ephemeral + gcm(derived[:32], derived[32:], key, context)
+
+
+def multiply(point: tuple[int, int], secret: bytes) -> tuple[int, int]:
+    return fast_multiply(point, int.from_bytes(secret, "big"))
+
+
+def compress(point: tuple[int, int]) -> bytes:
+    return pack((2 + point[1] % 2, 1), (point[0], 32))
+
+
+def gcm(key: bytes, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
+    """Ciphertext ‖ tag: NIST SP 800-38D, section 7.1, with a nonce of 12 bytes."""
+    encrypt = AES.new(key, AES.MODE_ECB).encrypt
+    stream = b"".join(encrypt(nonce + pack((2 + number, 4))) for number in range(-(-len(plaintext) // 16)))
+    ciphertext = bytes(left ^ right for left, right in zip(plaintext, stream, strict=False))
+    sizes = pack((8 * len(associated), 8), (8 * len(ciphertext), 8))
+    hashed = ghash(encrypt(bytes(16)), pad(associated) + pad(ciphertext) + sizes)
+    return ciphertext + bytes(left ^ right for left, right in zip(hashed, encrypt(nonce + pack((1, 4))), strict=True))
+
+
+def ghash(hash_key: bytes, data: bytes) -> bytes:
+    """SP 800-38D, sections 6.3 and 6.4: bit 0 of a block is its first, x^0."""
+    total, factor = 0, int.from_bytes(hash_key, "big")
+    for start in range(0, len(data), 16):
+        total ^= int.from_bytes(data[start : start + 16], "big")
+        product, power = 0, factor
+        for bit in range(128):
+            if total >> (127 - bit) & 1:
+                product ^= power
+            power = power >> 1 ^ (0xE1 << 120 if power & 1 else 0)
+        total = product
+    return total.to_bytes(16, "big")
+
+
+def pad(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 16)
 
 
 # --- nonces

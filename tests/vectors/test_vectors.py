@@ -59,6 +59,7 @@ from chain.payment import (
     compute_payment_id,
     compute_struct_hash,
 )
+from chain.sealing import open_sealed_key, seal_key
 from chain.signatures import check_signer, recover_address, sign_digest
 from chain.statement import (
     Credit,
@@ -250,6 +251,22 @@ def test_signature(case: Case) -> None:
     else:
         check_signer(digest, signature, signer)
         assert recover_address(digest, signature) == to_bytes(get_want(case)["signer"])
+
+
+def test_sealed_key(case: Case) -> None:
+    secret, public_key, context, sealed = (
+        to_bytes(case.input[name]) for name in ("recipientSecret", "recipientPublicKey", "context", "sealed")
+    )
+    assert PrivateKey(secret).public_key.format() == public_key
+    if case.error:
+        with pytest.raises(Refusal) as caught:
+            open_sealed_key(sealed, secret, context)
+        assert caught.value.code == case.error
+        return
+    want = get_want(case)
+    key, ephemeral_secret = to_bytes(want["key"]), to_bytes(want["ephemeralSecret"])
+    assert seal_key(key, public_key, context, ephemeral_secret) == sealed
+    assert open_sealed_key(sealed, secret, context) == key
 
 
 def test_header(case: Case) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from chain.errors import InvalidSignature
-from chain.signatures import check_signer, recover_address, sign_digest
+from chain.signatures import check_signer, recover_address, recover_public_key, sign_digest
 from tests.unit.chain.actors import ALICE, ALICE_KEY, BOB, some_hash
 
 
@@ -14,6 +14,7 @@ def test_signing_is_deterministic_canonical_and_recovers() -> None:
         assert signature == sign_digest(ALICE_KEY, digest)
         assert signature[64] in (27, 28)
         assert recover_address(digest, signature) == ALICE
+        assert recover_public_key(digest, signature) == ALICE_KEY.public_key.format(compressed=True)
         check_signer(digest, signature, ALICE)
         with pytest.raises(InvalidSignature, match=f"signed by 0x{ALICE.hex()}, not by 0x{BOB.hex()}"):
             check_signer(digest, signature, BOB)
