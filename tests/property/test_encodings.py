@@ -133,11 +133,10 @@ def test_receipts_as_json(
     signed: SignedPayment, header: Header, signature: bytes, index: int, siblings: Any, inclusion: Inclusion | None
 ) -> None:
     form = wire.encode_receipt(
-        signed.id,
+        signed,
         "accepted",
         None,
         wire.encode_payment(signed.payment),
-        signed.signature,
         wire.encode_header(header, bytes(32), signature),
         index,
         siblings,

@@ -256,7 +256,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.should_pass(payment)
         assert (payment.payer, payment.nonce) not in self.used
         self.used.add((payment.payer, payment.nonce))
-        apply_payment(self.state, payment)
+        apply_payment(self.state, signed, self.timestamp)
         form = {
             "asset": payment.asset,
             "from": payment.payer,
@@ -349,7 +349,7 @@ def test_paying_oneself_changes_nothing_but_the_nonce(balance: int, parts: list[
     except Refusal:
         assert payment.total > balance
         return
-    apply_payment(state, payment)
+    apply_payment(state, sign(payment), START_MS + 1)
     assert state.balances[TOKEN] == {ALICE: balance}
     assert state.totals[TOKEN] == balance
     assert state.get_nonces(ALICE).is_used(0)
@@ -373,7 +373,7 @@ def test_payments_of_different_payers_in_any_order_end_alike(
         state = make_state(*funding)
         for payment in payments:
             check_payment(state, payment, START_MS + 1)
-            apply_payment(state, payment)
+            apply_payment(state, sign(payment), START_MS + 1)
         results.append(state.compute_fingerprint())
         random.shuffle(payments)
     assert results[0] == results[1]

@@ -204,10 +204,13 @@ REDIRECTED = msgspec.structs.replace(PAYMENT, payment=make_payment((CAROL, 1)))
 AUDITED: dict[str, tuple[SignedPayment | Deposit, str]] = {
     "another's signature": (sign(make_payment(), BOB_KEY), "record 0 of block 2: invalid_signature"),
     "no signature": (msgspec.structs.replace(PAYMENT, signature=bytes(65)), "record 0 of block 2: invalid_signature"),
-    "content under another's id": (REDIRECTED, "record 0 of block 2: its id is 0x.*, its content gives 0x"),
+    "content under another's id": (
+        REDIRECTED,
+        "record 0 of block 2: invalid_proof: its id is 0x.*, its content gives 0x",
+    ),
     "another id": (
         msgspec.structs.replace(PAYMENT, id=some_hash("x")),
-        "record 0 of block 2: its id is 0x.*, its content gives 0x",
+        "record 0 of block 2: invalid_proof: its id is 0x.*, its content gives 0x",
     ),
     "a structure that signing does not mend": (
         sign(make_payment(*[(BOB, 1)] * 17)),
@@ -219,11 +222,11 @@ AUDITED: dict[str, tuple[SignedPayment | Deposit, str]] = {
     ),
     "a deposit under another id": (
         msgspec.structs.replace(deposit(1), id=some_hash("x")),
-        "record 0 of block 2: its id is 0x.*, its content gives 0x",
+        "record 0 of block 2: invalid_proof: its id is 0x.*, its content gives 0x",
     ),
     "a deposit under a payment's id": (
         msgspec.structs.replace(deposit(1), id=PAYMENT.id),
-        "record 0 of block 2: its id is 0x.*, its content gives 0x",
+        "record 0 of block 2: invalid_proof: its id is 0x.*, its content gives 0x",
     ),
 }
 

@@ -3,7 +3,7 @@
 import pytest
 
 from chain.errors import InvalidSignature, MalformedBytes, Refusal
-from chain.kinds import KIND_CODES, KINDS
+from chain.kinds import EFFECTS, KIND_CODES, RULES, SHAPES
 from chain.payment import (
     Output,
     Payment,
@@ -38,7 +38,7 @@ def test_refusals_carry_what_they_are_about() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["", "Transfer", "TIP", "transfer ", "transfer\x00", "upload", "purchase", "extend", "mint"]
+    "kind", ["", "Transfer", "TIP", "transfer ", "transfer\x00", "Upload", "purchases", "extend ", "mint"]
 )
 def test_kinds_are_exact(kind: str) -> None:
     assert refuse(make_payment(kind=kind)).code == "unknown_kind"
@@ -54,8 +54,9 @@ def test_what_is_allowed() -> None:
 
 
 def test_every_kind_has_a_rule_and_a_number_of_its_own() -> None:
-    assert set(KINDS) == set(KIND_CODES) == {"transfer", "tip", "withdraw"}
-    assert KIND_CODES == {"transfer": 1, "tip": 5, "withdraw": 6}
+    assert KIND_CODES == {"transfer": 1, "upload": 2, "purchase": 3, "extend": 4, "tip": 5, "withdraw": 6}
+    assert set(RULES) == set(SHAPES) == set(KIND_CODES)
+    assert set(EFFECTS) == {"upload", "purchase", "extend"}
 
 
 # --- signatures
@@ -127,7 +128,7 @@ def test_other_forms_of_authorisation_are_not_known_yet(form: int) -> None:
         decode_signed_payment(alter(FORM_AT, form))
 
 
-@pytest.mark.parametrize("code", [0, 2, 3, 4, 7, 255])
+@pytest.mark.parametrize("code", [0, 7, 8, 255])
 def test_other_kinds_are_not_known_yet(code: int) -> None:
     with pytest.raises(MalformedBytes, match=f"kind code {code} is not known"):
         decode_signed_payment(alter(KIND_AT, code))

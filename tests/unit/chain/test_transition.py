@@ -47,7 +47,7 @@ NOW_S: Final = NOW_MS // 1000
 def pay(state: State, *outputs: tuple[bytes, int], **fields: Any) -> Payment:
     payment = make_payment(*outputs, **fields)
     check_payment(state, payment, NOW_MS)
-    apply_payment(state, payment)
+    apply_payment(state, sign(payment), NOW_MS)
     return payment
 
 

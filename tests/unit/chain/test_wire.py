@@ -299,11 +299,10 @@ def make_receipt() -> Receipt:
 def encode_receipt(receipt: Receipt) -> dict[str, Any]:
     header_form = wire.encode_header(receipt.header, hash_header(receipt.header, DOMAIN), receipt.header_signature)
     return wire.encode_receipt(
-        receipt.signed.id,
+        receipt.signed,
         "accepted",
         wire.encode_domain(DOMAIN),
         wire.encode_payment(receipt.signed.payment),
-        receipt.signed.signature,
         header_form,
         receipt.index,
         receipt.siblings,
