@@ -37,17 +37,18 @@ def write_durably(path: Path, data: bytes, *, is_new: bool = False) -> None:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def remove_durably(path: Path) -> None:
     """A missing file is fine."""
     path.unlink(missing_ok=True)
     if path.parent.exists():
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """What was linked, renamed or removed in it is so on disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
