@@ -32,12 +32,14 @@ from explorer.app import Explorer
 from explorer.sources import Readers, Sources
 from node import metrics
 from node.archive import Archive
+from node.catalogue import Catalogue
 from node.clock import LedgerClock
 from node.collector import relax_collector
 from node.config import ConfigurationError, NodeConfig, read_operator_token
 from node.deployment import open_deployment
 from node.entries import BlockEntry, decode_entry
 from node.epochs import EpochKeeper, Timing
+from node.escrow import Escrow, confirm_escrow
 from node.ethereum.committer import Committer
 from node.ethereum.decision import CommitterSettings
 from node.ethereum.endpoint import Endpoint
@@ -225,8 +227,10 @@ class Node:
         config = self._config
         operator_key = open_signing_key(config.operator, "operator")
         gas_account = open_account(config.gas, "gas")
-        if gas_account.key == operator_key.secret:
-            raise ConfigurationError("the gas key and the operator key must be two keys")
+        escrow_key = None if config.escrow is None else open_signing_key(config.escrow, "escrow")
+        keys = [bytes(gas_account.key), operator_key.secret, *([] if escrow_key is None else [escrow_key.secret])]
+        if len(set(keys)) != len(keys):
+            raise ConfigurationError("the operator key, the gas key and the escrow key must be different keys")
         self._data_dir.mkdir(parents=True, exist_ok=True)
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(_lock(self._data_dir))
@@ -245,6 +249,8 @@ class Node:
             stack.callback(store.close)
             self._gateway, self._journal, self._deployment = gateway, journal, deployment
             self._parameters = parameters
+            self._escrow = Escrow(parameters.domain, escrow_key)
+            confirm_escrow(self._data_dir / "escrow.public", self._escrow)
             await self._open_ledger(stack, genesis, recovered, operator_key)
             await self._open_settlement(stack, store, gas_account, recovered, operator_key)
             yield
@@ -374,8 +380,16 @@ class Node:
             self._epochs,
         )
         stack.callback(self._archive.close)
+        catalogue = Catalogue(self._archive, self._index, self._sequencer.state, self._escrow, read_clock_ms)
         self._methods = Methods(
-            self._sequencer, self._verifiers, self._archive, self._info, config.max_backlog, self._find_halt
+            self._sequencer,
+            self._verifiers,
+            self._archive,
+            self._info,
+            config.max_backlog,
+            self._find_halt,
+            self._escrow,
+            catalogue,
         )
         self._rpc = RpcServer(self._methods, config.max_body_bytes)
         self._feed = Feed(self._archive, self._sequencer, self._durable, self._committer)

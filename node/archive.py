@@ -6,7 +6,7 @@ Ethereum has of it from the committer.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, Final, TypeVar
@@ -25,6 +25,7 @@ from chain.params import Parameters
 from chain.payment import SignedPayment
 from chain.primitives import Address, Hash, Signature
 from chain.receipt import Inclusion
+from chain.registry import RegistryKey
 from node.epochs import EpochKeeper
 from node.ethereum.committer import Committer
 from node.ethereum.submission import Attempt, EpochState, EpochStatus
@@ -173,7 +174,7 @@ class Archive:
 
     async def find_block(self, block_hash: Hash) -> int:
         """Raises `NotFound`."""
-        block = await self._ask_index(lambda: self._index.find_block(block_hash))
+        block = await self.ask_index(lambda: self._index.find_block(block_hash))
         if block is None:
             raise NotFound(f"block {wire.encode_bytes(block_hash)}")
         return block.number
@@ -186,10 +187,14 @@ class Archive:
         view = self._blocks.get(placed.block) or self._read_block(placed.block)
         return encode_fresh_receipt(placed, verified, view, self._domain_json)
 
-    async def get_receipt(self, payment_id: Hash) -> dict[str, Any]:
-        """Raises `NotFound`."""
-        block, index = await self._locate(payment_id)
+    async def get_receipt(self, record_id: Hash) -> dict[str, Any]:
+        """Of a payment or an instruction. Raises `NotFound`."""
+        block, index = await self._locate(record_id)
         return await self._build_receipt(block, index)
+
+    async def get_record(self, record_id: Hash) -> SignedPayment | SignedInstruction:
+        """A payment or instruction as it stands in its block. Raises `NotFound`."""
+        return (await self._load_signed(*await self._locate(record_id)))[1]
 
     async def get_payment(self, payment_id: Hash) -> dict[str, Any]:
         """The payment and how far it has come. Raises `NotFound`."""
@@ -236,18 +241,22 @@ class Archive:
 
     async def list_payments(self, wanted: PaymentFilter, cursor: str | None, limit: int) -> dict[str, Any]:
         """Receipts without siblings, newest first."""
-        page = await self._ask_index(lambda: self._index.list_payments(wanted, cursor, limit))
+        page = await self.ask_index(lambda: self._index.list_payments(wanted, cursor, limit))
+        items = await self.describe_items([(item.block, item.record, item.epoch) for item in page.items])
+        return {"items": items, "cursor": page.cursor}
+
+    async def describe_items(self, places: Sequence[tuple[int, int, int]]) -> list[dict[str, Any]]:
+        """Payments and instructions at (block, record, epoch), as lists show them."""
         # A page spans few epochs, and each costs several reads of the committer's file: asked once.
         statuses = {
-            epoch: compute_payment_status(self._committer.get_epoch(epoch))
-            for epoch in {item.epoch for item in page.items}
+            epoch: compute_payment_status(self._committer.get_epoch(epoch)) for epoch in {place[2] for place in places}
         }
         items = []
-        for item in page.items:
-            view, signed = await self._load_payment(item.block, item.record)
-            items.append(self.describe_item(view, item.record, signed, statuses[item.epoch]))
+        for block, index, epoch in places:
+            view, signed = await self._load_signed(block, index)
+            items.append(self.describe_item(view, index, signed, statuses[epoch]))
             await asyncio.sleep(0)  # reading a block takes its time; payments come first
-        return {"items": items, "cursor": page.cursor}
+        return items
 
     def describe_item(
         self, view: BlockView, index: int, signed: SignedPayment | SignedInstruction, status: str
@@ -294,6 +303,12 @@ class Archive:
             return None
         return status, _describe_commitment(seal.commitment, seal.signature, status)
 
+    async def prove_entry(self, key: RegistryKey, epoch: int) -> dict[str, Any]:
+        """A registry entry as of the end of a sealed epoch. Raises `NotFound`."""
+        seal = await self._get_seal(epoch)
+        proof = await self.ask_proofs(lambda: self._proofs.prove_entry(key, epoch))
+        return {"epoch": hex(epoch), "commitment": _describe_seal(seal), **wire.encode_registry_proof(proof)}
+
     async def prove_account(self, account: Address, asset: Address, epoch: int) -> dict[str, Any]:
         """An account's leaf as of the end of a sealed epoch. Raises `NotFound`."""
         seal = await self._get_seal(epoch)
@@ -301,13 +316,10 @@ class Archive:
             line, asset_index = get_line(seal.commitment, asset)
         except InvalidProof as error:
             raise NotFound(str(error)) from error
-        proof = await self._ask_proofs(lambda: self._proofs.prove_account(asset, account, epoch, line.account_count))
+        proof = await self.ask_proofs(lambda: self._proofs.prove_account(asset, account, epoch, line.account_count))
         return {
             "epoch": hex(epoch),
-            "commitment": {
-                "message": wire.encode_commitment(seal.commitment),
-                "signature": wire.encode_bytes(seal.signature),
-            },
+            "commitment": _describe_seal(seal),
             "assetIndex": hex(asset_index),
             **wire.encode_account_proof(proof),
         }
@@ -318,10 +330,10 @@ class Archive:
         """A page of what went in and out, in ledger order. Roots are known once the epoch is sealed. Raises `NotFound`
         for an epoch that has not begun."""
         index = self._index
-        totals = await self._ask_index(lambda: index.get_statement_totals(account, asset, epoch))
+        totals = await self.ask_index(lambda: index.get_statement_totals(account, asset, epoch))
         if totals is None:
             raise NotFound(f"epoch {epoch}")
-        page: Page[StatementEntry] = await self._ask_index(
+        page: Page[StatementEntry] = await self.ask_index(
             lambda: index.list_entries(account, asset, epoch, cursor, _STATEMENT_PAGE)
         )
         roots = await self._find_statement_roots(account, asset, epoch)
@@ -376,13 +388,13 @@ class Archive:
     async def _load(self, question: Callable[[], _Answer]) -> _Answer:
         return await asyncio.get_running_loop().run_in_executor(self._block_thread, question)
 
-    async def _locate(self, payment_id: Hash) -> tuple[int, int]:
-        recent = self._sequencer.find_recent(payment_id)
+    async def _locate(self, record_id: Hash) -> tuple[int, int]:
+        recent = self._sequencer.find_recent(record_id)
         if recent is not None:
             return recent.block, recent.index
-        place = await self._ask_index(lambda: self._index.locate(payment_id), is_patient=False)
+        place = await self.ask_index(lambda: self._index.locate(record_id), is_patient=False)
         if place is None:
-            raise NotFound(f"payment {wire.encode_bytes(payment_id)}")
+            raise NotFound(f"a payment or instruction {wire.encode_bytes(record_id)}")
         return place
 
     async def _build_receipt(self, block: int, index: int) -> dict[str, Any]:
@@ -435,7 +447,7 @@ class Archive:
         async with self._tree_lock:
             tree = self._block_trees.get(epoch)
             if tree is None:
-                hashes = await self._ask_index(
+                hashes = await self.ask_index(
                     lambda: _read_all(lambda start: self._index.list_block_hashes(epoch, start)), is_patient=False
                 )
                 tree = self._block_trees[epoch] = ListTree(hashes)
@@ -451,23 +463,21 @@ class Archive:
             withdrawals = _read_all(lambda start: self._index.list_withdrawals(epoch, asset, start))
             return build_withdrawal_claim(asset, withdrawals, place.index)
 
-        return await self._ask_index(read)
+        return await self.ask_index(read)
 
     async def _find_statement_roots(self, account: Address, asset: Address, epoch: int) -> tuple[Hash, Hash] | None:
         """None while the epoch is open, or when nothing of this account changed in it."""
-        seal = await self._ask_index(lambda: self._index.get_seal(epoch))
+        seal = await self.ask_index(lambda: self._index.get_seal(epoch))
         if seal is None:
             return None
         try:
             line, _ = get_line(seal.commitment, asset)
-            proof = await self._ask_proofs(
-                lambda: self._proofs.prove_account(asset, account, epoch, line.account_count)
-            )
+            proof = await self.ask_proofs(lambda: self._proofs.prove_account(asset, account, epoch, line.account_count))
         except (NotFound, InvalidProof):
             return None
         return (proof.leaf.debits_root, proof.leaf.credits_root) if proof.leaf.epoch == epoch else None
 
-    async def _ask_index(self, question: Callable[[], _Answer], *, is_patient: bool = True) -> _Answer:
+    async def ask_index(self, question: Callable[[], _Answer], *, is_patient: bool = True) -> _Answer:
         """Asks once the index shows all that is durable now. Raises `Overloaded` when that takes too long."""
         if is_patient:
             try:
@@ -478,10 +488,10 @@ class Archive:
 
     async def _ask_for_good(self, question: Callable[[], _Answer | None]) -> _Answer | None:
         """What never changes once the index has it: waited for only while it is not there."""
-        answer = await self._ask_index(question, is_patient=False)
-        return await self._ask_index(question) if answer is None else answer
+        answer = await self.ask_index(question, is_patient=False)
+        return await self.ask_index(question) if answer is None else answer
 
-    async def _ask_proofs(self, question: Callable[[], _Answer]) -> _Answer:
+    async def ask_proofs(self, question: Callable[[], _Answer]) -> _Answer:
         return await asyncio.get_running_loop().run_in_executor(self._proof_thread, question)
 
 
@@ -516,6 +526,10 @@ def _read_all(read: Callable[[int], list[_Answer]]) -> list[_Answer]:
     while part := read(len(leaves)):
         leaves += part
     return leaves
+
+
+def _describe_seal(seal: Seal) -> dict[str, str | dict[str, Any]]:
+    return {"message": wire.encode_commitment(seal.commitment), "signature": wire.encode_bytes(seal.signature)}
 
 
 def _describe_commitment(commitment: Commitment, signature: Signature, status: EpochStatus | None) -> dict[str, Any]:

@@ -1,8 +1,26 @@
 """What the service refuses, beside what the rules refuse (`chain.errors`)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from chain.errors import Refusal
+
+
+class Worded(Refusal):
+    """A refusal that another process has put into the words of the interface already."""
+
+    def __init__(self, code: str, message: str, values: dict[str, Any]) -> None:
+        self.code = code  # type: ignore[misc]
+        self._message = message
+        self._values = values
+
+    @property
+    def message(self) -> str:
+        return self._message
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return self._values
 
 
 @dataclass(eq=False)
@@ -82,3 +100,14 @@ class SubscriptionLagged(Refusal):
     @property
     def message(self) -> str:
         return f"ended: {self.behind} behind what there is to tell, {self.limit} are allowed"
+
+
+@dataclass(eq=False)
+class NoEscrow(Refusal):
+    """Of a listing that brings a sealed key to a node that cannot open one."""
+
+    code = "no_escrow"
+
+    @property
+    def message(self) -> str:
+        return "this node takes no file keys in escrow; list the file without one, and hand the key out yourself"

@@ -20,6 +20,7 @@ LIMIT_EXCEEDED: Final = -32005
 _NUMBERS: Final = {
     "malformed_request": INVALID_PARAMS,
     "malformed_payment": INVALID_PARAMS,
+    "malformed_instruction": INVALID_PARAMS,
     "not_found": NOT_FOUND,
     "rate_limited": LIMIT_EXCEEDED,
     "overloaded": LIMIT_EXCEEDED,

@@ -11,20 +11,25 @@ import msgspec
 
 from chain import wire
 from chain.block import BLOCK_TYPE
-from chain.errors import MalformedRequest, NotFound, Refusal, UnknownAsset
-from chain.payment import Output, Payment, check_structure
-from chain.primitives import MAX_U64, MAX_U256, ZERO_HASH
+from chain.errors import MalformedInstruction, MalformedRequest, NotFound, Refusal, UnknownAsset
+from chain.instruction import ListFile, SignedInstruction
+from chain.market import OWNER
+from chain.primitives import MAX_U64
 from node import __version__
 from node.archive import Archive
+from node.catalogue import Catalogue
+from node.escrow import Escrow
 from node.index import Direction, PaymentFilter
 from node.ledger_info import LedgerInfo
 from node.payment_status import PaymentStatus
 from node.refusals import Halted, Overloaded
+from node.rpc.market import MARKET_METHODS
 from node.rpc.openrpc import get_document
-from node.rpc.parameters import load_params, take_params
+from node.rpc.parameters import decode_cursor, load_filter, take_params
+from node.rpc.quotes import quote
 from node.sequencer import Declined, Outcome, Sequencer
 from node.verification import Refused, Verified, VerifierPool
-from node.workers.verifier import encode_refusal
+from node.workers.verifier import INSTRUCTION_MARK, encode_refusal
 
 MAX_PAGE: Final = 1000
 _DEFAULT_PAGE: Final = 50
@@ -32,7 +37,7 @@ _DEFAULT_PAGE: Final = 50
 MAX_UNINDEXED: Final = 3_000_000
 """Payments that the sequencer remembers for an index that cannot keep up: some 600 MB. More than a start allows."""
 
-PaymentAnswer: TypeAlias = bytes | Refused
+Answer: TypeAlias = bytes | Refused
 """A receipt as JSON, or a refusal."""
 
 
@@ -47,11 +52,15 @@ class Methods:
         info: LedgerInfo,
         max_backlog: int,
         find_halt: Callable[[], str | None],
+        escrow: Escrow,
+        catalogue: Catalogue,
     ) -> None:
         """`find_halt`: why no payment is taken now, if so."""
         self.sequencer = sequencer
         self.archive = archive
         self.info = info
+        self.escrow = escrow
+        self.catalogue = catalogue
         self._verifiers = verifiers
         self._max_backlog = max_backlog
         self._find_halt = find_halt
@@ -60,9 +69,9 @@ class Methods:
     def backlog(self) -> int:
         return self._verifiers.count + self.sequencer.backlog
 
-    async def send_payments(self, submissions: list[bytes]) -> list[PaymentAnswer]:
+    async def send_payments(self, submissions: list[bytes]) -> list[Answer]:
         """Verifies, orders and receipts payments, in their order. A submission is the JSON text of its parameters."""
-        if self.backlog + len(submissions) > self._max_backlog or self.sequencer.unindexed > MAX_UNINDEXED:
+        if self._is_overloaded(len(submissions)):
             return [Refused(*encode_refusal(Overloaded(self.backlog)))] * len(submissions)
         verdicts = await self._verifiers.verify([_to_list(params) for params in submissions])
         halt = self._find_halt()
@@ -74,24 +83,78 @@ class Methods:
         verified = [verdict for verdict in verdicts if isinstance(verdict, Verified)]
         outcomes = iter(await self.sequencer.submit(verified) if verified else [])
         return [
-            verdict if isinstance(verdict, Refused) else await self._answer_payment(verdict, next(outcomes))
+            verdict if isinstance(verdict, Refused) else await self._answer(verdict, next(outcomes))
             for verdict in verdicts
         ]
 
-    async def _answer_payment(self, verified: Verified, outcome: Outcome) -> PaymentAnswer:
+    async def send_instruction(self, submission: bytes) -> Answer:
+        """Verifies, orders and receipts an instruction, from the JSON text of `[instruction, signature]`."""
+        if self._is_overloaded(1):
+            return Refused(*encode_refusal(Overloaded(self.backlog)))
+        (verdict,) = await self._verifiers.verify([INSTRUCTION_MARK + submission])
+        if isinstance(verdict, Refused):
+            return verdict
+        refusal = self._find_refusal(verdict)
+        if refusal is not None:
+            return await self._answer_again(verdict, refusal)
+        (outcome,) = await self.sequencer.submit([verdict])
+        return await self._answer(verdict, outcome)
+
+    async def send_upload(self, listing: bytes, payment: bytes) -> list[bytes] | Refused:
+        """Verifies, orders and receipts a `ListFile` and the payment of its upload, both or neither. Each is the JSON
+        text of itself and its signature, in a list."""
+        if self._is_overloaded(2):
+            return Refused(*encode_refusal(Overloaded(self.backlog)))
+        verdicts = await self._verifiers.verify([INSTRUCTION_MARK + listing, payment])
+        for verdict in verdicts:
+            if isinstance(verdict, Refused):
+                return verdict
+        verified = [verdict for verdict in verdicts if isinstance(verdict, Verified)]
+        if not _is_listing(verified[0]):
+            return Refused(*encode_refusal(MalformedInstruction("an upload lists its file: the type is ListFile")))
+        refusal = self._find_refusal(verified[0])
+        outcome = (
+            await self.sequencer.submit_upload(*verified) if refusal is None else Declined(refusal, is_nonce_used=True)
+        )
+        if not isinstance(outcome, Declined):
+            return [self.archive.encode_receipt(placed, each) for placed, each in zip(outcome, verified, strict=True)]
+        if not outcome.is_nonce_used:
+            return Refused(*encode_refusal(outcome.refusal))
+        answers = [await self._answer_again(each, outcome.refusal) for each in verified]
+        return next((answer for answer in answers if isinstance(answer, Refused)), None) or [
+            answer for answer in answers if isinstance(answer, bytes)
+        ]
+
+    def _is_overloaded(self, count: int) -> bool:
+        return self.backlog + count > self._max_backlog or self.sequencer.unindexed > MAX_UNINDEXED
+
+    def _find_refusal(self, verified: Verified) -> Refusal | None:
+        """What speaks against an instruction beside the rules."""
+        halt = self._find_halt()
+        if halt is not None:
+            return Halted(halt)
+        signed = verified.signed
+        if isinstance(signed, SignedInstruction) and isinstance(signed.instruction, ListFile):
+            try:
+                self.escrow.check_listing(signed.instruction)
+            except Refusal as refusal:
+                return refusal
+        return None
+
+    async def _answer(self, verified: Verified, outcome: Outcome) -> Answer:
         if not isinstance(outcome, Declined):
             return self.archive.encode_receipt(outcome, verified)
         if outcome.is_nonce_used:
             return await self._answer_again(verified, outcome.refusal)
         return Refused(*encode_refusal(outcome.refusal))
 
-    async def _answer_again(self, verified: Verified, refusal: Refusal) -> PaymentAnswer:
-        """The receipt of a payment that is in the ledger already; else the refusal."""
+    async def _answer_again(self, verified: Verified, refusal: Refusal) -> Answer:
+        """The receipt of what is in the ledger already; else the refusal."""
         try:
             return msgspec.json.encode(await self.archive.get_receipt(verified.signed.id))
         except NotFound:
             return Refused(*encode_refusal(refusal))
-        except Overloaded as overloaded:  # it cannot be said yet whether the payment is in the ledger
+        except Overloaded as overloaded:  # it cannot be said yet whether it is in the ledger
             return Refused(*encode_refusal(overloaded))
 
 
@@ -103,6 +166,7 @@ Method: TypeAlias = Callable[[Methods, bytes], Awaitable[Any]]
 async def get_info(methods: Methods, params: bytes) -> dict[str, Any]:
     """Everything that a stranger needs to sign a payment for this ledger, and to check what it says."""
     take_params(params)
+    public_key = methods.escrow.public_key
     return {
         "name": "tallystick",
         "version": __version__,
@@ -111,14 +175,16 @@ async def get_info(methods: Methods, params: bytes) -> dict[str, Any]:
         "otherTypes": {
             "Block": wire.describe_types(BLOCK_TYPE),
             "Commitment": wire.COMMITMENT_TYPES,
+            **wire.INSTRUCTION_EIP712_TYPES,
         },
+        "escrow": None if public_key is None else {"publicKey": wire.encode_bytes(public_key)},
     }
 
 
 async def get_receipt(methods: Methods, params: bytes) -> dict[str, Any]:
-    """[id] → the receipt. Raises `NotFound`."""
-    (payment_id,) = take_params(params, "id")
-    return await methods.archive.get_receipt(wire.decode_hash(payment_id, "id"))
+    """[id] → the receipt of a payment or an instruction. Raises `NotFound`."""
+    (record_id,) = take_params(params, "id")
+    return await methods.archive.get_receipt(wire.decode_hash(record_id, "id"))
 
 
 async def get_payment(methods: Methods, params: bytes) -> dict[str, Any]:
@@ -128,12 +194,12 @@ async def get_payment(methods: Methods, params: bytes) -> dict[str, Any]:
 
 
 async def get_account(methods: Methods, params: bytes) -> dict[str, Any]:
-    """[address] → nonceBase, nextNonce, balances [{asset, balance}], roles. An account that was never heard of has
-    nothing, and may use nonce 0."""
+    """[address] → nonceBase, nextNonce, balances [{asset, balance}], roles, ownerUnder (a validator). An account that
+    was never heard of has nothing, and may use nonce 0."""
     (address,) = take_params(params, "address")
     account = wire.decode_address(address, "address")
     sequencer = methods.sequencer
-    nonces = sequencer.get_nonces(account)
+    nonces, roles = sequencer.get_nonces(account), sequencer.get_roles(account)
     return {
         "address": wire.encode_address(account),
         "nonceBase": hex(nonces.base),
@@ -142,7 +208,8 @@ async def get_account(methods: Methods, params: bytes) -> dict[str, Any]:
             {"asset": wire.encode_address(asset), "balance": hex(sequencer.get_balance(asset, account))}
             for asset in sequencer.state.assets
         ],
-        "roles": [],
+        "roles": roles.names,
+        "ownerUnder": wire.encode_address(roles.validator) if roles.has(OWNER) else None,
     }
 
 
@@ -193,18 +260,15 @@ async def get_statement(methods: Methods, params: bytes) -> dict[str, Any]:
     account, token = wire.decode_address(address, "address"), wire.decode_address(asset, "asset")
     number = wire.decode_quantity(epoch, "epoch", MAX_U64)
     _check_asset(methods, token)
-    return await methods.archive.describe_statement(account, token, number, _decode_cursor(cursor))
+    return await methods.archive.describe_statement(account, token, number, decode_cursor(cursor))
 
 
 async def list_payments(methods: Methods, params: bytes) -> dict[str, Any]:
     """[{account, direction, counterparty, asset, kind, reference, status, from, to, cursor, limit}] → items, newest
     first, and the cursor of the next page, null on the last one."""
-    (filters,) = take_params(params, "filter", optional=1) if params.strip()[:1] == b"[" else (load_params(params),)
-    filters = {} if filters is None else filters
     known = {"account", "asset", "kind", "reference", "from", "to", "cursor", "limit"}
     known |= {"direction", "counterparty", "status"}
-    if not isinstance(filters, dict) or not known.issuperset(filters):
-        raise MalformedRequest("the filter is an object with keys out of: " + " ".join(sorted(known)))
+    filters = load_filter(params, known)
 
     def take(name: str, decode: Callable[..., Any], *arguments: Any) -> Any:
         value = filters.get(name)
@@ -227,39 +291,8 @@ async def list_payments(methods: Methods, params: bytes) -> dict[str, Any]:
     )
     if wanted.kind is not None and not isinstance(wanted.kind, str):
         raise MalformedRequest("kind: not text")
-    cursor = _decode_cursor(filters.get("cursor"))
+    cursor = decode_cursor(filters.get("cursor"))
     return await methods.archive.list_payments(wanted, cursor, _DEFAULT_PAGE if limit is None else limit)
-
-
-async def quote(methods: Methods, params: bytes) -> dict[str, Any]:
-    """[kind, {asset, from, to | outputs, amount, reference?, memo?, validUntil?}] → the unsigned payment that the
-    ledger will accept, and what each party gets. Raises what the ledger would refuse it with."""
-    kind, details = take_params(params, "kind", "details")
-    known = {"asset", "from", "to", "amount", "outputs", "nonce", "validUntil", "reference", "memo"}
-    if not isinstance(kind, str) or not isinstance(details, dict) or not known.issuperset(details):
-        raise MalformedRequest("a kind, and an object with keys out of: " + " ".join(sorted(known)))
-    payer = wire.decode_address(wire.get_field(details, "from", "details"), "from")
-    asset = wire.decode_address(wire.get_field(details, "asset", "details"), "asset")
-    payment = Payment(
-        asset=asset,
-        payer=payer,
-        nonce=_take_nonce(methods, details, payer),
-        valid_until=wire.decode_quantity(details.get("validUntil", 0), "validUntil", MAX_U64),
-        kind=kind,
-        reference=wire.decode_hash(details["reference"], "reference") if "reference" in details else ZERO_HASH,
-        memo=_take_memo(details),
-        outputs=_take_outputs(details),
-    )
-    check_structure(payment)
-    methods.sequencer.check(payment)
-    return {
-        "payment": wire.encode_payment(payment),
-        "total": hex(payment.total),
-        "parties": [
-            {"address": wire.encode_address(payer), "change": f"-{hex(payment.total)}"},
-            *[{"address": wire.encode_address(output.to), "change": hex(output.amount)} for output in payment.outputs],
-        ],
-    }
 
 
 async def discover(methods: Methods, params: bytes) -> msgspec.Raw:
@@ -281,6 +314,7 @@ METHODS: Final[dict[str, Method]] = {
     "tally_getStatement": get_statement,
     "tally_listPayments": list_payments,
     "tally_quote": quote,
+    **MARKET_METHODS,
     "rpc.discover": discover,
 }
 
@@ -292,53 +326,19 @@ def _decode_word(value: Any, name: str, words: type[_Word]) -> _Word:
         raise MalformedRequest(f"{name}: one of: {' '.join(words)}") from None
 
 
-def _take_nonce(methods: Methods, details: dict[str, Any], payer: bytes) -> int:
-    if "nonce" in details:
-        return wire.decode_quantity(details["nonce"], "nonce", MAX_U64)
-    return methods.sequencer.get_nonces(payer).next_nonce
-
-
-def _take_memo(details: dict[str, Any]) -> str:
-    memo = details.get("memo", "")
-    if not isinstance(memo, str):
-        raise MalformedRequest("memo: not text")
-    return memo
-
-
-def _take_outputs(details: dict[str, Any]) -> tuple[Output, ...]:
-    """From `outputs`, or from `to` and `amount` for a single one."""
-    outputs = details.get("outputs")
-    if outputs is None:
-        outputs = [{name: wire.get_field(details, name, "details") for name in ("to", "amount")}]
-    elif "to" in details or "amount" in details:
-        raise MalformedRequest("either outputs, or to and amount")
-    if not isinstance(outputs, list):
-        raise MalformedRequest("outputs: not a list")
-    return tuple(
-        [
-            Output(
-                wire.decode_address(wire.get_field(output, "to", "outputs"), "to"),
-                wire.decode_quantity(wire.get_field(output, "amount", "outputs"), "amount", MAX_U256),
-            )
-            for output in outputs
-        ]
-    )
-
-
 def _check_asset(methods: Methods, asset: bytes) -> None:
     if asset not in methods.sequencer.state.balances:
         raise UnknownAsset(asset)
 
 
-def _decode_cursor(value: Any) -> str | None:
-    if value is None or (isinstance(value, str) and len(value) <= 64):
-        return value
-    raise MalformedRequest("cursor: take it from the page before")
-
-
 class _NamedSubmission(msgspec.Struct, forbid_unknown_fields=True):
     payment: msgspec.Raw
     signature: msgspec.Raw
+
+
+def _is_listing(verified: Verified) -> bool:
+    signed = verified.signed
+    return isinstance(signed, SignedInstruction) and isinstance(signed.instruction, ListFile)
 
 
 def _to_list(params: bytes) -> bytes:

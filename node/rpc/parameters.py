@@ -30,3 +30,20 @@ def take_params(params: bytes, *names: str, optional: int = 0) -> list[Any]:
     if not len(names) - optional <= len(values) <= len(names):
         raise MalformedRequest(f"params: {len(values)} given, wanted are: {' '.join(names) or 'none'}")
     return [*values, *[None] * (len(names) - len(values))]
+
+
+def load_filter(params: bytes, known: set[str]) -> dict[str, Any]:
+    """The one optional parameter of a list: what is to be in it. As `[filter]` or by itself. Raises `MalformedRequest`
+    for a key that is not known."""
+    (filters,) = take_params(params, "filter", optional=1) if params.strip()[:1] == b"[" else (load_params(params),)
+    filters = {} if filters is None else filters
+    if not isinstance(filters, dict) or not known.issuperset(filters):
+        raise MalformedRequest("the filter is an object with keys out of: " + " ".join(sorted(known)))
+    return filters
+
+
+def decode_cursor(value: Any) -> str | None:
+    """Raises `MalformedRequest` for what is no text of at most 64 characters."""
+    if value is None or (isinstance(value, str) and len(value) <= 64):
+        return value
+    raise MalformedRequest("cursor: take it from the page before")

@@ -29,7 +29,7 @@ from node.rpc.envelope import (
     encode_refusal,
     encode_result,
 )
-from node.rpc.methods import METHODS, Methods, PaymentAnswer
+from node.rpc.methods import METHODS, Answer, Methods
 from node.rpc.subscriptions import SUBSCRIPTION_METHODS, Caller
 from node.sequencer import SequencerStopped
 from node.workers.verifier import encode_refusal as describe_refusal
@@ -191,7 +191,7 @@ def _is_payment(item: Item) -> bool:
     return isinstance(item, Call) and item.method == _SEND_PAYMENT
 
 
-def _encode_payment_answer(call: Call, answer: PaymentAnswer) -> bytes:
+def _encode_payment_answer(call: Call, answer: Answer) -> bytes:
     assert not isinstance(call.id, msgspec.UnsetType)
     if isinstance(answer, bytes):
         return b'{"jsonrpc":"2.0","id":' + bytes(call.id) + b',"result":' + answer + b"}"
