@@ -202,14 +202,12 @@ def apply_instruction(state: State, signed: SignedInstruction, timestamp: int) -
 
 
 def check_upload(state: State, listing: ListFile, payment: Payment, timestamp: int) -> None:
-    """Whether a listing and the payment of its upload, both of sound structure and signed, may enter one block, one
-    right after the other: both or neither.
+    """Whether a listing and the payment of its upload (of that kind and file), both of sound structure and signed, may
+    enter one block, one right after the other: both or neither.
 
     Raises what `check_instruction` raises of the listing, then what `check_payment` would of the payment after it.
     """
     check_instruction(state, listing, timestamp, is_paid=True)
-    if payment.kind != UPLOAD or payment.reference != listing.file:
-        raise UnknownReference(payment.reference)
     balances = state.balances.get(payment.asset)
     if balances is None:
         raise UnknownAsset(payment.asset)

@@ -11,9 +11,11 @@ import msgspec
 
 from chain import wire
 from chain.block import BLOCK_TYPE
-from chain.errors import MalformedInstruction, MalformedRequest, NotFound, Refusal, UnknownAsset
+from chain.errors import MalformedInstruction, MalformedPayment, MalformedRequest, NotFound, Refusal, UnknownAsset
 from chain.instruction import ListFile, SignedInstruction
+from chain.kinds import UPLOAD
 from chain.market import OWNER
+from chain.payment import SignedPayment
 from chain.primitives import MAX_U64
 from node import __version__
 from node.archive import Archive
@@ -110,8 +112,9 @@ class Methods:
             if isinstance(verdict, Refused):
                 return verdict
         verified = [verdict for verdict in verdicts if isinstance(verdict, Verified)]
-        if not _is_listing(verified[0]):
-            return Refused(*encode_refusal(MalformedInstruction("an upload lists its file: the type is ListFile")))
+        problem = _find_mismatch(verified[0].signed, verified[1].signed)
+        if problem is not None:
+            return Refused(*encode_refusal(problem))
         refusal = self._find_refusal(verified[0])
         outcome = (
             await self.sequencer.submit_upload(*verified) if refusal is None else Declined(refusal, is_nonce_used=True)
@@ -336,9 +339,17 @@ class _NamedSubmission(msgspec.Struct, forbid_unknown_fields=True):
     signature: msgspec.Raw
 
 
-def _is_listing(verified: Verified) -> bool:
-    signed = verified.signed
-    return isinstance(signed, SignedInstruction) and isinstance(signed.instruction, ListFile)
+def _find_mismatch(
+    listing: SignedPayment | SignedInstruction, payment: SignedPayment | SignedInstruction
+) -> Refusal | None:
+    """What speaks against two submissions' being a listing and the payment of its upload."""
+    if not isinstance(listing, SignedInstruction) or not isinstance(listing.instruction, ListFile):
+        return MalformedInstruction("an upload begins with its listing, an instruction of type ListFile")
+    if not isinstance(payment, SignedPayment) or payment.payment.kind != UPLOAD:
+        return MalformedPayment("an upload is paid by a payment of kind upload")
+    if payment.payment.reference != listing.instruction.file:
+        return MalformedPayment("the payment's reference is not the file that the listing lists")
+    return None
 
 
 def _to_list(params: bytes) -> bytes:
