@@ -15,7 +15,7 @@ tallystick.verifier = (function () {
   const EMPTY = "0".repeat(64);
   const ETHER = "0".repeat(40);
   const HALF_ORDER = "7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0";
-  const KINDS = ["transfer", "tip", "withdraw"];
+  const KINDS = ["transfer", "upload", "purchase", "extend", "tip", "withdraw"];
   const RANKS = { accepted: 0, committed: 1, final: 2 };
 
   // What is refused, by its name in the ledger. `values` may hold what was computed and what was expected.

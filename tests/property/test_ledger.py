@@ -267,7 +267,7 @@ class LedgerMachine(RuleBasedStateMachine):
             "memo": payment.memo,
             "outputs": [{"to": output.to, "amount": output.amount} for output in payment.outputs],
         }
-        assert self.naive.pay(form, self.open_block, len(self.pending)) == signed.id
+        assert self.naive.pay(form, self.open_block, len(self.pending), self.timestamp) == signed.id
         if payment.kind == "withdraw":
             self.withdrawn[payment.asset] += payment.total
         self.paid.append(payment)

@@ -25,9 +25,13 @@ DOMAIN: Final = reference.make_domain(reference.ledger_chain_id(L1_CHAIN_ID, SET
 DEPLOYED_AT: Final = 1_800_000_000
 GENESIS_JSON: Final = reference.parameters_json(L1_CHAIN_ID, SETTLEMENT, ETHER, DEPLOYED_AT)
 
-KEYS: Final = {name: keccak(text=f"tallystick vector key of {name}") for name in ("alice", "bob", "carol", "operator")}
+PEOPLE: Final = ("alice", "bob", "carol", "dora", "erik", "operator")
+KEYS: Final = {name: keccak(text=f"tallystick vector key of {name}") for name in PEOPLE}
 ADDRESSES: Final = {name: reference.address_of(key) for name, key in KEYS.items()}
-ALICE, BOB, CAROL = ADDRESSES["alice"], ADDRESSES["bob"], ADDRESSES["carol"]
+ALICE, BOB, CAROL, DORA, ERIK = (ADDRESSES[name] for name in PEOPLE[:5])
+
+MARKET: Final = {"validatorShare": 5000, "ownerShare": 4500, "commission": 500, "storageRates": {TOKEN: 10**6}}
+"""A twentieth for whoever keeps the files; of each GiB and day, a million base units."""
 
 MAX_U32, MAX_U64, MAX_U128, MAX_U256 = (2**bits - 1 for bits in (32, 64, 128, 256))
 
@@ -490,17 +494,30 @@ def make_domains() -> Cases:
 
 
 def make_genesis() -> Cases:
-    for desc, l1_chain_id, settlement, native, deployed_at in (
-        ("a development chain, ether as the native asset", L1_CHAIN_ID, SETTLEMENT, ETHER, DEPLOYED_AT),
-        ("another native asset", L1_CHAIN_ID, SETTLEMENT, TOKEN, DEPLOYED_AT),
-        ("deployed a second later", L1_CHAIN_ID, SETTLEMENT, ETHER, DEPLOYED_AT + 1),
-        ("Ethereum, addresses with letters", 1, bytes.fromhex("aB" * 20), bytes.fromhex("Cd" * 20), 1),
-    ):
-        text = reference.parameters_json(l1_chain_id, settlement, native, deployed_at)
+    def case(desc: str, l1_chain_id: int, settlement: bytes, native: bytes, deployed_at: int, **market: Any) -> Any:
+        market = {**reference.MARKET, **market}
+        text = reference.parameters_json(l1_chain_id, settlement, native, deployed_at, market)
         hashed = reference.genesis_hash(reference.ledger_chain_id(l1_chain_id, settlement), text)
         names = {"l1ChainId": l1_chain_id, "settlement": settlement, "nativeAsset": native, "deployedAt": deployed_at}
         result = {"canonicalJson": text, "parametersHash": keccak(text=text), "genesisHash": hashed}
-        yield want(desc, names, result)
+        return want(desc, {**names, "market": market_form(market)}, result)
+
+    common = L1_CHAIN_ID, SETTLEMENT, ETHER, DEPLOYED_AT
+    yield case("a development chain, ether as the native asset", *common)
+    yield case("another native asset", L1_CHAIN_ID, SETTLEMENT, TOKEN, DEPLOYED_AT)
+    yield case("deployed a second later", L1_CHAIN_ID, SETTLEMENT, ETHER, DEPLOYED_AT + 1)
+    yield case("Ethereum, addresses with letters", 1, bytes.fromhex("aB" * 20), bytes.fromhex("Cd" * 20), 1)
+    yield case("another split", *common, validatorShare=4999, ownerShare=5001)
+    yield case("a commission", *common, validatorShare=5000, ownerShare=4500, commission=500)
+    yield case("everything to the validator", *common, validatorShare=10_000, ownerShare=0)
+    yield case("one storage rate", *common, storageRates={TOKEN: 10**6})
+    rates = {b"\xaa" * 20: 1, TOKEN: MAX_U64, ETHER: 7}
+    yield case("several storage rates, in the order of their assets", *common, storageRates=rates)
+
+
+def market_form(market: dict[str, Any]) -> dict[str, Any]:
+    rates = [{"asset": asset, "rate": rate} for asset, rate in sorted(market["storageRates"].items())]
+    return {**market, "storageRates": rates}
 
 
 def make_payment(**fields: Any) -> dict[str, Any]:
@@ -540,6 +557,10 @@ def make_payments() -> Cases:
     yield case("every field filled", nonce=255, validUntil=DEPLOYED_AT, reference=some_hash("an order"), memo="coffee")
     yield case("a tip", kind="tip")
     yield case("a withdrawal", kind="withdraw")
+    yield case("an upload", kind="upload", reference=some_hash("a file"))
+    shares = [{"to": ALICE, "amount": 50}, {"to": CAROL, "amount": 45}, {"to": DORA, "amount": 5}]
+    yield case("a purchase", kind="purchase", reference=some_hash("a file"), outputs=shares)
+    yield case("an extension", kind="extend", reference=some_hash("a file"))
     yield case("a memo beyond ASCII", memo="Grüße, 世界 🪵 נוֹ")
     yield case("a memo of 256 bytes in 64 characters", memo="🪵" * 64)
     yield case("a memo with zero, quote, backslash and newline", memo='\x00"\\\n')
@@ -567,7 +588,6 @@ def make_payments() -> Cases:
 
     yield bad("a kind nobody knows", "unknown_kind", kind="mint")
     yield bad("kinds are exact", "unknown_kind", kind="Transfer")
-    yield bad("a kind that is kept for later", "unknown_kind", kind="upload")
     yield bad("no outputs", "no_outputs", outputs=[])
     yield bad("17 outputs", "too_many_outputs", outputs=outputs(*range(1, 18)))
     yield bad("from nobody", "zero_address", **{"from": ETHER})
@@ -577,6 +597,114 @@ def make_payments() -> Cases:
     yield bad("a sum of 2^128: would wrap to 0", "amount_too_large", outputs=outputs(2**127, 2**127))
     yield bad("a memo of 257 bytes", "memo_too_long", memo="a" * 257)
     yield bad("a memo of 256 characters in 258 bytes", "memo_too_long", memo="é" * 2 + "a" * 254)
+
+
+def make_instruction(type_: str, /, **fields: Any) -> dict[str, Any]:
+    """Alice instructs, with `fields` changed; its type among the members, as the interface shows it."""
+    head = {"type": type_, "account": ALICE, "nonce": 0, "validUntil": 0}
+    rest: dict[str, dict[str, Any]] = {
+        "Register": {"role": "validator"},
+        "RegisterOwner": {"validator": ERIK},
+        "ListFile": {
+            "file": some_hash("a file"),
+            "owner": CAROL,
+            "asset": TOKEN,
+            "price": 100,
+            "size": 2**30,
+            "storageDays": 30,
+            "contentHash": some_hash("its content"),
+            "name": "Rainfall 2025",
+            "mediaType": "text/csv",
+            "tags": ["weather", "rain"],
+            "description": "Daily, by station.",
+            "keyHash": some_hash("its key's hash"),
+            "sealedKey": bytes(range(81)),
+        },
+        "UpdatePrice": {"file": some_hash("a file"), "price": 7},
+        "Delist": {"file": some_hash("a file")},
+    }
+    return {**head, **rest[type_], **fields}
+
+
+def split_type(instruction: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """(type, the message that is signed)"""
+    return instruction["type"], {name: value for name, value in instruction.items() if name != "type"}
+
+
+def make_instructions() -> Cases:
+    def case(desc: str, type_: str, /, domain: dict[str, Any] = DOMAIN, **fields: Any) -> dict[str, Any]:
+        instruction = make_instruction(type_, **fields)
+        name, message = split_type(instruction)
+        instruction_id = reference.digest(name, message, domain)
+        signature = reference.sign(name, message, domain, KEYS["alice"])
+        result = {"structHash": reference.struct_hash(name, message, domain), "id": instruction_id}
+        result |= {
+            "signature": signature,
+            "journal": reference.instruction_bytes(name, message, instruction_id, signature),
+        }
+        form = {"domain": domain_form(domain), "instruction": instruction, "privateKey": KEYS["alice"]}
+        return want(desc, form, result)
+
+    def bad(desc: str, error: str, type_: str, /, **fields: Any) -> dict[str, Any]:
+        form = {"domain": domain_form(DOMAIN), "instruction": make_instruction(type_, **fields)}
+        return refuse(desc, {**form, "privateKey": KEYS["alice"]}, error)
+
+    yield case("registration as a validator", "Register")
+    yield case("registration as a mart", "Register", role="mart", nonce=255, validUntil=DEPLOYED_AT)
+    yield case("registration as a service node", "Register", role="service_node", nonce=MAX_U64, validUntil=MAX_U64)
+    yield case("registration of an owner", "RegisterOwner")
+    yield case("registration of an owner under itself", "RegisterOwner", validator=ALICE)
+    yield case("a listing", "ListFile")
+    yield case("a listing for ether: the zero address as the asset", "ListFile", asset=ETHER)
+    yield case("a listing whose validator is the owner", "ListFile", owner=ALICE)
+    plain = {"mediaType": "", "tags": [], "description": "", "keyHash": bytes(32), "sealedKey": b""}
+    yield case("a listing with the least: no text but a name, no tags, no key", "ListFile", **plain)
+    yield case("a listing whose key the validator hands out", "ListFile", sealedKey=b"")
+    yield case("a listing beyond ASCII", "ListFile", name="Grüße, 世界 🪵 נוֹ", tags=["café", "cafe\u0301", "1"])
+    yield case("text with zero, quote, backslash and newline", "ListFile", description='\x00"\\\n', tags=["\x00"])
+    yield case("text that reads like a number", "ListFile", name="2025", tags=["0x07", "7"], description="7")
+    yield case("the order of tags counts", "ListFile", tags=["rain", "weather"])
+    yield case("tags that run together alike: ab, c", "ListFile", tags=["ab", "c"])
+    yield case("tags that run together alike: a, bc", "ListFile", tags=["a", "bc"])
+    yield case("text that runs together alike over two members", "ListFile", name="Rainfall 2025text", mediaType="/csv")
+    longest = {"name": "n" * 128, "mediaType": "m" * 64, "description": "🪵" * 128}
+    tags = ["é" * 15 + f"{number:02}" for number in range(8)]
+    numbers = {"nonce": MAX_U64, "validUntil": MAX_U64, "price": MAX_U128, "size": MAX_U64, "storageDays": 36_500}
+    filled = {"owner": b"\xff" * 20, "asset": b"\xff" * 20, "sealedKey": b"\xff" * 81}
+    filled |= dict.fromkeys(("file", "contentHash", "keyHash"), b"\xff" * 32)
+    yield case("a listing with everything at its largest", "ListFile", **longest, tags=tags, **numbers, **filled)
+    yield case("another price", "UpdatePrice")
+    yield case("the highest price", "UpdatePrice", price=MAX_U128)
+    yield case("the end of a listing", "Delist")
+    other = reference.make_domain(reference.ledger_chain_id(1, SETTLEMENT), SETTLEMENT)
+    yield case("replay on another chain: another id", "Delist", domain=other)
+    other = reference.make_domain(reference.ledger_chain_id(L1_CHAIN_ID, TOKEN), TOKEN)
+    yield case("replay in another deployment: another id", "ListFile", domain=other)
+
+    yield bad("a role nobody knows", "unknown_role", "Register", role="admin")
+    yield bad("roles are exact", "unknown_role", "Register", role="Mart")
+    yield bad("an owner without a validator", "unknown_role", "Register", role="owner")
+    for name in reference.INSTRUCTIONS:
+        yield bad(f"{name} by nobody", "zero_address", name, account=ETHER)
+    yield bad("an owner under nobody", "zero_address", "RegisterOwner", validator=ETHER)
+    yield bad("a file of nobody", "zero_address", "ListFile", owner=ETHER)
+    malformed = "malformed_instruction"
+    yield bad("a price of nothing", malformed, "UpdatePrice", price=0)
+    yield bad("a listing for nothing", malformed, "ListFile", price=0)
+    yield bad("a file of no bytes", malformed, "ListFile", size=0)
+    yield bad("kept for no day", malformed, "ListFile", storageDays=0)
+    yield bad("kept for more than a hundred years", malformed, "ListFile", storageDays=36_501)
+    yield bad("a file without a name", malformed, "ListFile", name="")
+    yield bad("a name of 129 bytes", malformed, "ListFile", name="é" * 64 + "n")
+    yield bad("a media type of 65 bytes", malformed, "ListFile", mediaType="m" * 65)
+    yield bad("9 tags", malformed, "ListFile", tags=[f"{number}" for number in range(9)])
+    yield bad("a tag of 33 bytes", malformed, "ListFile", tags=["é" * 16 + "t"])
+    yield bad("an empty tag", malformed, "ListFile", tags=["rain", ""])
+    yield bad("a tag twice", malformed, "ListFile", tags=["rain", "weather", "rain"])
+    yield bad("a description of 513 bytes", malformed, "ListFile", description="🪵" * 128 + "d")
+    yield bad("a sealed key of 80 bytes", malformed, "ListFile", sealedKey=bytes(80))
+    yield bad("a sealed key of 82 bytes", malformed, "ListFile", sealedKey=bytes(82))
+    yield bad("a sealed key of what is not encrypted", malformed, "ListFile", keyHash=bytes(32))
 
 
 def domain_form(domain: dict[str, Any]) -> dict[str, Any]:
@@ -797,6 +925,172 @@ def make_withdrawal_claims() -> Cases:
     yield refuse("from an asset without a line", given(5, 2, asset=CAROL), "asset_not_in_commitment")
 
 
+# --- the data exchange
+
+
+def make_account_entry(account: bytes, *roles: str, **fields: Any) -> dict[str, Any]:
+    return {"account": account, "roles": list(roles), "validator": None, "namedOnly": False, **fields}
+
+
+def make_file_entry(**fields: Any) -> dict[str, Any]:
+    return {
+        "file": some_hash("a file"),
+        "validator": ALICE,
+        "owner": CAROL,
+        "asset": TOKEN,
+        "price": 100,
+        "size": 2**30,
+        "storageDays": 30,
+        "keepUntil": DEPLOYED_AT + 30 * 86_400,
+        "serviceNode": DORA,
+        "listing": some_hash("a listing"),
+        "delisted": False,
+        **fields,
+    }
+
+
+def make_entries(count: int) -> list[dict[str, Any]]:
+    """Accounts and files, as they may follow each other."""
+    people = (
+        make_account_entry(ALICE, "validator"),
+        make_account_entry(DORA, "service_node"),
+        make_account_entry(BOB, "mart"),
+        make_account_entry(CAROL, "owner", validator=ALICE, namedOnly=True),
+    )
+    files = [make_file_entry(file=some_hash(f"file {number}"), price=100 + number) for number in range(count)]
+    return [*people, *files][:count]
+
+
+def make_registry_entries() -> Cases:
+    def case(desc: str, entry: dict[str, Any]) -> dict[str, Any]:
+        encoded = reference.entry_bytes(entry)
+        return want(desc, entry, {"encoded": encoded, "leaf": keccak(b"\x80" + encoded)})
+
+    for role in reference.ROLES[:3]:
+        yield case(f"a {role}", make_account_entry(BOB, role))
+    yield case("an owner who signed for it", make_account_entry(CAROL, "owner", validator=ALICE))
+    yield case(
+        "an owner who was named with an upload", make_account_entry(CAROL, "owner", validator=ALICE, namedOnly=True)
+    )
+    yield case("all roles, under itself", make_account_entry(ALICE, *reference.ROLES, validator=ALICE))
+    yield case("a file", make_file_entry())
+    yield case("a file that nobody keeps", make_file_entry(serviceNode=None))
+    yield case("a file for ether, taken off the market", make_file_entry(asset=ETHER, delisted=True))
+    numbers = {"price": MAX_U128, "size": MAX_U64, "storageDays": MAX_U32, "keepUntil": MAX_U64, "delisted": True}
+    filled = dict.fromkeys(("validator", "owner", "asset", "serviceNode"), b"\xff" * 20)
+    filled |= dict.fromkeys(("file", "listing"), b"\xff" * 32)
+    yield case("a file with everything at its largest", make_file_entry(**numbers, **filled))
+
+
+def make_registries() -> Cases:
+    for count in (0, 1, 2, 3, 5, 8):
+        entries = make_entries(count)
+        items = [reference.entry_bytes(entry) for entry in entries]
+        proofs = [reference.list_proof(items, index) for index in range(count)]
+        result = {"root": reference.list_root(items), "extraRoot": reference.extra_root(items), "proofs": proofs}
+        yield want(f"{count} entries", {"entries": entries}, result)
+
+
+def make_registry_proofs() -> Cases:
+    def given(count: int, index: int, /, **other: Any) -> dict[str, Any]:
+        entries = make_entries(count)
+        items = [reference.entry_bytes(entry) for entry in entries]
+        form = {"entry": entries[index], "index": index, "count": count, "siblings": reference.list_proof(items, index)}
+        return {**form, "extraRoot": reference.extra_root(items), **other}
+
+    for count in (1, 2, 3, 5, 8):
+        for index in range(count):
+            yield want(f"entry {index} of {count}", given(count, index), {"extraRoot": given(count, 0)["extraRoot"]})
+    for count in (2, 3, 5, 8):
+        for index in range(count):
+            for other in range(count):
+                if other != index:
+                    desc = f"one entry under two indexes: entry {index} of {count} shown at index {other}"
+                    yield refuse(desc, given(count, index, index=other), "root_mismatch")
+    # The root is the same for any count of this depth; the extra root is not.
+    for count, other in ((3, 4), (5, 6), (5, 8), (8, 7)):
+        yield refuse(
+            f"another count of the same depth: {other} for {count}", given(count, 0, count=other), "root_mismatch"
+        )
+    yield refuse("another count of the same depth: 7 for 8, the last", given(8, 7, count=7), "index_out_of_range")
+    yield refuse("another count: 9 for 8", given(8, 0, count=9), "proof_length_mismatch")
+    yield refuse("a count of none", given(1, 0, count=0), "index_out_of_range")
+    yield refuse("index bits beyond the depth", given(5, 1, index=1 + 8), "index_out_of_range")
+    yield refuse("a place in the padding", given(5, 4, index=5), "index_out_of_range")
+    siblings = given(5, 2)["siblings"]
+    yield refuse("too short a proof", given(5, 2, siblings=siblings[:-1]), "proof_length_mismatch")
+    yield refuse("too long a proof", given(5, 2, siblings=[*siblings, bytes(32)]), "proof_length_mismatch")
+    turned = [bytes([siblings[0][0] ^ 1]) + siblings[0][1:], *siblings[1:]]
+    yield refuse("one bit of a sibling turned", given(5, 2, siblings=turned), "root_mismatch")
+    yield refuse("another extra root", given(5, 2, extraRoot=given(3, 2)["extraRoot"]), "root_mismatch")
+    items = [reference.entry_bytes(entry) for entry in make_entries(5)]
+    yield refuse(
+        "the tree's root for the extra root", given(5, 2, extraRoot=reference.list_root(items)), "root_mismatch"
+    )
+    yield refuse("nothing listed: zero for the extra root", given(1, 0, extraRoot=bytes(32)), "root_mismatch")
+
+    def altered(desc: str, index: int, **fields: Any) -> dict[str, Any]:
+        form = given(5, index)
+        return refuse(f"altered: {desc}", {**form, "entry": {**form["entry"], **fields}}, "root_mismatch")
+
+    yield altered("another account", 1, account=ERIK)
+    yield altered("a role more", 1, roles=["mart", "service_node"])
+    yield altered("another role", 1, roles=["mart"])
+    yield altered("no role", 1, roles=[])
+    yield altered("an owner's validator", 3, validator=ERIK)
+    yield altered("an owner without a validator", 3, validator=None)
+    yield altered("an owner who is said to have signed", 3, namedOnly=False)
+    changes: dict[str, Any] = {"file": some_hash("x"), "validator": ERIK, "owner": ERIK, "asset": ETHER, "price": 105}
+    changes |= {"size": 1, "storageDays": 31, "keepUntil": DEPLOYED_AT, "serviceNode": None, "listing": some_hash("x")}
+    for name, value in {**changes, "delisted": True}.items():
+        yield altered(f"a file's {name}", 4, **{name: value})
+
+
+def make_shares() -> Cases:
+    def case(desc: str, price: int, split: tuple[int, int, int], service_node: bytes | None = DORA, **who: Any) -> Any:
+        market = dict(zip(("validatorShare", "ownerShare", "commission"), split, strict=True))
+        people = {"validator": ALICE, "owner": CAROL, "serviceNode": service_node, **who}
+        outputs = reference.compute_shares(price, market, people["validator"], people["owner"], people["serviceNode"])
+        if sum(output["amount"] for output in outputs) != price:
+            raise ValueError(f"{desc}: the shares do not sum to the price")
+        return want(desc, {"price": price, "market": market, **people}, {"outputs": outputs})
+
+    halves, twentieth, thirds = (5000, 5000, 0), (5000, 4500, 500), (3333, 3333, 3334)
+    for price in (1, 2, 3, 19, 20, 21, 99, 100, 101, 10_000, 10_001, 10**18 + 1, MAX_U128 - 1, MAX_U128):
+        yield case(f"halves of {price}", price, halves, None)
+        yield case(f"a commission of a twentieth of {price}", price, twentieth)
+        yield case(f"a commission of a twentieth of {price}, and nobody keeps the file", price, twentieth, None)
+        yield case(f"thirds of {price}", price, thirds)
+    for price in (1, 9_999, 10_000, MAX_U128):
+        yield case(f"all of {price} to the validator", price, (10_000, 0, 0))
+        yield case(f"all of {price} to the owner", price, (0, 10_000, 0))
+        yield case(f"all of {price} to the service node", price, (0, 0, 10_000))
+        yield case(f"all of {price} to the service node, and there is none", price, (0, 0, 10_000), None)
+        yield case(f"the least share of {price} to the validator", price, (1, 9_999, 0))
+        yield case(f"the least share of {price} to the service node", price, (0, 9_999, 1))
+        yield case(f"all but the least share of {price} to the validator", price, (9_999, 1, 0))
+    yield case("validator and owner are one", 101, twentieth, owner=ALICE)
+    yield case("all three are one", 101, twentieth, ALICE, owner=ALICE)
+
+
+def make_storage_charges() -> Cases:
+    def case(desc: str, size: int, days: int, rate: int) -> dict[str, Any]:
+        daily = reference.compute_daily_charge(size, rate)
+        return want(desc, {"size": size, "days": days, "rate": rate}, {"daily": daily, "total": days * daily})
+
+    gib = 2**30
+    yield case("a GiB for a day", gib, 1, 10**6)
+    yield case("a byte for a day: rounded up to one base unit", 1, 1, 10**6)
+    yield case("a byte for a hundred years: a base unit for each day", 1, 36_500, 1)
+    yield case("a byte more than a GiB", gib + 1, 30, 10**6)
+    yield case("a byte less than a GiB", gib - 1, 30, 10**6)
+    yield case("just beyond a whole number", gib // 2 + 1, 7, 2)
+    yield case("just a whole number", gib // 2, 7, 2)
+    yield case("each day is rounded up, not their sum", gib // 3, 3, 1)
+    yield case("1.000001 of a token of 6 decimals", gib, 1, 1_000_001)
+    yield case("the largest file, the highest rate, a hundred years: fits 128 bits", MAX_U64, 36_500, MAX_U64)
+
+
 # --- nonces, whole ledgers
 
 
@@ -831,12 +1125,12 @@ def make_nonce_windows() -> Cases:
 class History:
     """A ledger as it is written down: what was fed to the naive one, and what came out of it."""
 
-    def __init__(self, l1_chain_id: int = L1_CHAIN_ID, settlement: bytes = SETTLEMENT) -> None:
-        self.parameters = {"l1ChainId": l1_chain_id, "settlement": settlement}
-        self.parameters |= {"nativeAsset": ETHER, "deployedAt": DEPLOYED_AT}
-        self.domain = reference.make_domain(reference.ledger_chain_id(l1_chain_id, settlement), settlement)
-        self.naive = reference.NaiveLedger(self.domain)
-        genesis = reference.parameters_json(l1_chain_id, settlement, ETHER, DEPLOYED_AT)
+    def __init__(self, market: dict[str, Any] = reference.MARKET) -> None:
+        self.parameters = {"l1ChainId": L1_CHAIN_ID, "settlement": SETTLEMENT}
+        self.parameters |= {"nativeAsset": ETHER, "deployedAt": DEPLOYED_AT, "market": market_form(market)}
+        self.domain = DOMAIN
+        self.naive = reference.NaiveLedger(self.domain, market)
+        genesis = reference.parameters_json(L1_CHAIN_ID, SETTLEMENT, ETHER, DEPLOYED_AT, market)
         self.previous = reference.genesis_hash(self.domain["chainId"], genesis)
         self.steps: list[dict[str, Any]] = []
         self.blocks: list[dict[str, Any]] = []
@@ -847,12 +1141,16 @@ class History:
         self.steps.append({"listAsset": asset})
 
     def add_block(self, timestamp: int, *records: dict[str, Any]) -> None:
-        """Records are deposits (they have an `account`) and payments, not yet signed."""
+        """Records are instructions (they have a `type`), deposits (an `account`) and payments, not yet signed."""
         number = len(self.blocks) + 1
         items, encoded, forms = [], [], []
         for place, record in enumerate(records):
-            add = self._add_deposit if "account" in record else self._add_payment
-            item, body, form = add(record, number, place)
+            if "type" in record:
+                item, body, form = self._add_instruction(record, timestamp)
+            elif "account" in record:
+                item, body, form = self._add_deposit(record, number, place)
+            else:
+                item, body, form = self._add_payment(record, number, place, timestamp)
             items.append(item)
             encoded.append(reference.record_bytes(item[0], body))
             forms.append(form)
@@ -871,10 +1169,18 @@ class History:
         form = {"type": "deposit", "id": deposit_id, "deposit": full}
         return b"\x02" + deposit_id, reference.deposit_bytes(full), form
 
-    def _add_payment(self, payment: dict[str, Any], number: int, place: int) -> tuple[bytes, bytes, dict[str, Any]]:
-        payment_id = self.naive.pay(payment, number, place)
-        key = next(key for name, key in KEYS.items() if ADDRESSES[name] == payment["from"])
-        signature = reference.sign("Payment", payment, self.domain, key)
+    def _add_instruction(self, instruction: dict[str, Any], timestamp: int) -> tuple[bytes, bytes, dict[str, Any]]:
+        name, message = split_type(instruction)
+        instruction_id = self.naive.instruct(name, message, timestamp)
+        signature = reference.sign(name, message, self.domain, find_key(message["account"]))
+        form = {"type": "instruction", "id": instruction_id, "instruction": instruction, "signature": signature}
+        return b"\x04" + instruction_id, reference.instruction_bytes(name, message, instruction_id, signature), form
+
+    def _add_payment(
+        self, payment: dict[str, Any], number: int, place: int, timestamp: int
+    ) -> tuple[bytes, bytes, dict[str, Any]]:
+        payment_id = self.naive.pay(payment, number, place, timestamp)
+        signature = reference.sign("Payment", payment, self.domain, find_key(payment["from"]))
         form = {"type": "payment", "id": payment_id, "payment": payment, "signature": signature}
         return b"\x01" + payment_id, reference.payment_bytes(payment, payment_id, signature), form
 
@@ -886,11 +1192,16 @@ class History:
             for asset in self.naive.assets
         ]
         digest = reference.digest("Commitment", commitment, self.domain)
-        self.epochs.append({"commitment": commitment, "digest": digest, "leaves": leaves})
+        entries = [reference.entry_bytes(entry) for entry in self.naive.exchange.entries]
+        self.epochs.append({"commitment": commitment, "digest": digest, "leaves": leaves, "entries": entries})
 
     def case(self, desc: str) -> dict[str, Any]:
         given = {"parameters": self.parameters, "steps": self.steps}
         return want(desc, given, {"blocks": self.blocks, "epochs": self.epochs})
+
+
+def find_key(address: bytes) -> bytes:
+    return next(key for name, key in KEYS.items() if ADDRESSES[name] == address)
 
 
 def make_deposit(account: bytes, amount: int, asset: bytes = TOKEN) -> dict[str, Any]:
@@ -966,6 +1277,53 @@ def make_ledgers() -> Cases:
     assets.add_block(start + 1002, pay(ALICE, 2, (BOB, 1)), pay(ALICE, 3, (BOB, 1), asset=ETHER))
     assets.cut(start + 2000)
     yield assets.case("one window for all assets: the first leaf in a second asset carries it")
+    yield make_market_ledger()
+
+
+def make_market_ledger() -> dict[str, Any]:
+    """Alice and Erik are validators, Bob is a mart, Carol an owner, Dora a service node."""
+    start, file, other, own = DEPLOYED_AT * 1000, some_hash("a file"), some_hash("another file"), some_hash("own file")
+    market = History(MARKET)
+    market.list_asset(TOKEN)
+    market.add_block(
+        start + 10,
+        *[make_deposit(account, 10**9) for account in (ALICE, BOB, ERIK)],
+        make_instruction("Register", role="validator"),
+        make_instruction("Register", account=ERIK, role="validator", nonce=3),
+        make_instruction("Register", account=DORA, role="service_node"),
+        make_instruction("Register", account=BOB, role="mart"),
+    )
+    charge = 30 * 10**6
+    market.add_block(
+        start + 20,
+        make_instruction("ListFile", nonce=1),
+        pay(ALICE, 2, (DORA, charge), kind="upload", reference=file),
+        pay(BOB, 1, (ALICE, 50), (CAROL, 45), (DORA, 5), kind="purchase", reference=file),
+    )
+    market.cut(start + 1000)
+    market.add_block(
+        start + 1001,
+        make_instruction("UpdatePrice", nonce=3, price=19),
+        make_instruction("RegisterOwner", account=CAROL, validator=ERIK),
+        make_instruction("Register", account=ERIK, role="mart", nonce=0),
+        make_instruction("Register", account=ERIK, role="service_node", nonce=1),
+        pay(ERIK, 2, (ALICE, 9), (CAROL, 10), kind="purchase", reference=file),
+        pay(ALICE, 4, (DORA, 3 * 10**6), kind="extend", reference=file, memo="three days more"),
+        make_instruction("ListFile", account=ERIK, nonce=5, file=other, price=1, size=1, storageDays=2),
+    )
+    market.cut(start + 2000)
+    market.cut(start + 2001)
+    market.add_block(
+        start + 90_000_500,
+        pay(ERIK, 4, (ERIK, 2), kind="upload", reference=other),
+        pay(BOB, 2, (CAROL, 1), kind="purchase", reference=other),
+        make_instruction("Delist", nonce=5),
+        make_instruction("ListFile", nonce=6, file=own, owner=ALICE, price=MAX_U128, sealedKey=b"", keyHash=bytes(32)),
+        pay(ALICE, 7, (DORA, charge), kind="upload", reference=own),
+        pay(ALICE, 8, (DORA, 10**6), kind="extend", reference=file),
+    )
+    market.cut(start + 90_001_000)
+    return market.case("the data exchange: roles, an upload, listings, purchases, extensions, nonces out of order")
 
 
 def make_sealed_keys() -> Cases:
@@ -1048,6 +1406,10 @@ LAYOUTS: Final[dict[str, tuple[str, Callable[[], Cases]]]] = {
     ),
     "genesis": ("H(0x8a ‖ ledger chain id u64 ‖ H(parameters as canonical JSON))", make_genesis),
     "payment": ("EIP-712: struct hash, digest (the payment id) and RFC 6979 signature", make_payments),
+    "instruction": (
+        "EIP-712: struct hash, digest (the instruction's id) and RFC 6979 signature; the journal's bytes",
+        make_instructions,
+    ),
     "signature": ("did `signer` sign `digest`? 65 bytes r ‖ s ‖ v, low s, v 27 or 28", make_signatures),
     "sealed_key": (
         "ephemeral public key 33 ‖ ciphertext 32 ‖ tag 16: ECIES over secp256k1, HKDF-SHA256, AES-256-GCM",
@@ -1059,6 +1421,17 @@ LAYOUTS: Final[dict[str, tuple[str, Callable[[], Cases]]]] = {
     "stored_hash": ("what the contract stores for an epoch: H(digest ‖ includedAt u64)", make_stored_hashes),
     "nonce_window": ("the window after `nonce` was used: base, map (bit k is base + k)", make_nonce_windows),
     "ledger": ("blocks and commitments that follow from a history", make_ledgers),
+    "registry_entry": (
+        "1 ‖ account 20 ‖ roles u8 ‖ validator 20 ‖ named only u8, or 2 ‖ file 32 ‖ …; leaf H(0x80 ‖ them)",
+        make_registry_entries,
+    ),
+    "registry": ("list tree over the entries; extra root H(0x8b ‖ count u64 ‖ root), zero for none", make_registries),
+    "registry_proof": ("does the registry with this extra root hold `entry` at `index`?", make_registry_proofs),
+    "shares": (
+        "what a purchase pays: validator and service node rounded down, the owner the rest, zero left out",
+        make_shares,
+    ),
+    "storage_charge": ("ceil(size × rate / 2^30) for a day, times the days", make_storage_charges),
     "withdrawal_claim": ("does the claim lead to the root and sum of its asset's line?", make_withdrawal_claims),
 }
 

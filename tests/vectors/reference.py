@@ -7,7 +7,9 @@ names of the interface. It builds; it hardly refuses.
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 from Crypto.Cipher import AES
@@ -72,6 +74,22 @@ TYPES: dict[str, dict[str, list[dict[str, str]]]] = {
         ],
     },
 }
+
+INSTRUCTIONS: dict[str, str] = {
+    "Register": "string role",
+    "RegisterOwner": "address validator",
+    "ListFile": (
+        "bytes32 file,address owner,address asset,uint128 price,uint64 size,uint32 storageDays,bytes32 contentHash,"
+        "string name,string mediaType,string[] tags,string description,bytes32 keyHash,bytes sealedKey"
+    ),
+    "UpdatePrice": "bytes32 file,uint128 price",
+    "Delist": "bytes32 file",
+}
+"""Type → what follows account, nonce and validUntil, in the order of the types' numbers in the journal."""
+
+for _type, _members in INSTRUCTIONS.items():
+    _pairs = [member.split() for member in f"address account,uint64 nonce,uint64 validUntil,{_members}".split(",")]
+    TYPES[_type] = {_type: [{"name": name, "type": kind} for kind, name in _pairs]}
 
 
 def pack(*fields: tuple[int, int] | bytes) -> bytes:
@@ -261,13 +279,24 @@ def stored_hash(commitment_digest: bytes, included_at: int) -> bytes:
     return keccak(pack(commitment_digest, (included_at, 8)))
 
 
-def parameters_json(l1_chain_id: int, settlement: bytes, native_asset: bytes, deployed_at: int) -> str:
+MARKET: dict[str, Any] = {"validatorShare": 5000, "ownerShare": 5000, "commission": 0, "storageRates": {}}
+"""What the data exchange pays to whom, unless it is said otherwise: nobody keeps files, and halves are split."""
+
+
+def parameters_json(
+    l1_chain_id: int, settlement: bytes, native_asset: bytes, deployed_at: int, market: dict[str, Any] = MARKET
+) -> str:
+    rates = {"0x" + asset.hex(): str(rate) for asset, rate in market["storageRates"].items()}
     parameters = {
         "l1ChainId": str(l1_chain_id),
         "settlement": "0x" + settlement.hex(),
         "nativeAsset": "0x" + native_asset.hex(),
         "deployedAt": str(deployed_at),
         "protocol": "1",
+        "validatorShare": str(market["validatorShare"]),
+        "ownerShare": str(market["ownerShare"]),
+        "commission": str(market["commission"]),
+        "storageRates": dict(sorted(rates.items())),
     }
     return json.dumps(dict(sorted(parameters.items())), separators=(",", ":"))
 
@@ -342,7 +371,7 @@ def pack_window(base: int, used: set[int]) -> int:
 
 # --- the journal's form of a block
 
-KIND_CODES = {"transfer": 1, "tip": 5, "withdraw": 6}
+KIND_CODES = {"transfer": 1, "upload": 2, "purchase": 3, "extend": 4, "tip": 5, "withdraw": 6}
 
 
 def deposit_bytes(deposit: dict[str, Any]) -> bytes:
@@ -360,6 +389,21 @@ def payment_bytes(payment: dict[str, Any], payment_id: bytes, signature: bytes) 
     return payment_id + signature + fixed + outputs + memo
 
 
+def instruction_bytes(name: str, instruction: dict[str, Any], instruction_id: bytes, signature: bytes) -> bytes:
+    """Fixed widths as they are; text, bytes and lists of text after their size or count u16."""
+
+    def member_bytes(kind: str, value: Any) -> bytes:
+        if kind == "string[]":
+            return pack((len(value), 2), *[member_bytes("string", text) for text in value])
+        if kind in ("string", "bytes"):
+            data = value.encode() if kind == "string" else value
+            return pack((len(data), 2), data)
+        return pack((value, int(kind.removeprefix("uint")) // 8)) if kind.startswith("uint") else bytes(value)
+
+    members = [member_bytes(member["type"], instruction[member["name"]]) for member in TYPES[name][name]]
+    return instruction_id + signature + bytes([1 + list(INSTRUCTIONS).index(name)]) + b"".join(members)
+
+
 def record_bytes(record_type: int, body: bytes) -> bytes:
     return pack((record_type, 1), (len(body), 2), body)
 
@@ -369,14 +413,240 @@ def block_bytes(header: dict[str, Any], records: Sequence[bytes]) -> bytes:
     return pack(*fields, (header["recordCount"], 4), *records)
 
 
+# --- the data exchange
+
+GIB = 2**30
+DAY_S = 86_400
+NOBODY = bytes(20)
+ROLES = ("validator", "mart", "service_node", "owner")
+"""By the bit that each has in a registry entry, from the lowest."""
+
+
+def compute_daily_charge(size: int, rate: int) -> int:
+    return math.ceil(Fraction(size, GIB) * rate)
+
+
+def compute_shares(
+    price: int, market: dict[str, Any], validator: bytes, owner: bytes, service_node: bytes | None
+) -> list[dict[str, Any]]:
+    """The outputs of a purchase. Whatever is rounded off, and the commission of nobody, is the owner's."""
+    parts = {"validator": math.floor(price * Fraction(market["validatorShare"], 10_000)), "owner": 0, "node": 0}
+    if service_node is not None:
+        parts["node"] = math.floor(price * Fraction(market["commission"], 10_000))
+    parts["owner"] = price - sum(parts.values())
+    payees = {"validator": validator, "owner": owner, "node": service_node}
+    return [{"to": payees[part], "amount": amount} for part, amount in parts.items() if amount > 0]
+
+
+def account_entry_bytes(entry: dict[str, Any]) -> bytes:
+    """`{account, roles, validator or None, namedOnly}`"""
+    bits = sum(1 << place for place, role in enumerate(ROLES) if role in entry["roles"])
+    return pack(b"\x01", entry["account"], (bits, 1), entry["validator"] or NOBODY, (int(entry["namedOnly"]), 1))
+
+
+def file_entry_bytes(entry: dict[str, Any]) -> bytes:
+    """`{file, validator, owner, asset, price, size, storageDays, keepUntil, serviceNode or None, listing, delisted}`"""
+    return pack(
+        b"\x02",
+        entry["file"],
+        entry["validator"],
+        entry["owner"],
+        entry["asset"],
+        (entry["price"], 16),
+        (entry["size"], 8),
+        (entry["storageDays"], 4),
+        (entry["keepUntil"], 8),
+        entry["serviceNode"] or NOBODY,
+        entry["listing"],
+        (int(entry["delisted"]), 1),
+    )
+
+
+def entry_bytes(entry: dict[str, Any]) -> bytes:
+    return account_entry_bytes(entry) if "account" in entry else file_entry_bytes(entry)
+
+
+def extra_root(items: Sequence[bytes]) -> bytes:
+    """Of the encoded entries of the registry."""
+    return keccak(pack(b"\x8b", (len(items), 8), list_root(items))) if items else ZERO
+
+
+class NaiveExchange:
+    """Who takes part and what is listed: every entry in the order in which it came to be, as the interface shows it."""
+
+    def __init__(self, market: dict[str, Any]) -> None:
+        self.market = market
+        self.entries: list[dict[str, Any]] = []
+        self.sales: set[tuple[bytes, bytes]] = set()
+        """(file, buyer)"""
+
+    def find_account(self, account: bytes) -> dict[str, Any]:
+        """With no roles, if it has no entry."""
+        found = [entry for entry in self.entries if entry.get("account") == account]
+        return found[0] if found else {"account": account, "roles": [], "validator": None, "namedOnly": False}
+
+    def find_file(self, file: bytes) -> dict[str, Any] | None:
+        found = [entry for entry in self.entries if entry.get("file") == file]
+        return found[0] if found else None
+
+    def has_role(self, account: bytes, role: str) -> bool:
+        return role in self.find_account(account)["roles"]
+
+    def extra_root(self) -> bytes:
+        return extra_root([entry_bytes(entry) for entry in self.entries])
+
+    def _put_account(self, account: bytes, role: str, **fields: Any) -> None:
+        entry = self.find_account(account)
+        if entry not in self.entries:
+            self.entries.append(entry)
+        entry["roles"] = [name for name in ROLES if name in (*entry["roles"], role)]
+        entry.update(fields)
+
+    # --- what happens
+
+    def instruct(self, name: str, instruction: dict[str, Any], instruction_id: bytes, timestamp: int) -> None:
+        """`timestamp` of the block, in ms."""
+        account = instruction["account"]
+        if name == "Register":
+            self._put_account(account, instruction["role"])
+        elif name == "RegisterOwner":
+            self._put_account(account, "owner", validator=instruction["validator"], namedOnly=False)
+        elif name == "ListFile":
+            if not self.has_role(instruction["owner"], "owner"):
+                self._put_account(instruction["owner"], "owner", validator=account, namedOnly=True)
+            same = {
+                member: instruction[member] for member in ("file", "owner", "asset", "price", "size", "storageDays")
+            }
+            keep_until = timestamp // 1000 + instruction["storageDays"] * DAY_S
+            fields = {"validator": account, "keepUntil": keep_until, "serviceNode": None}
+            self.entries.append({**same, **fields, "listing": instruction_id, "delisted": False})
+        else:
+            file = self.find_file(instruction["file"])
+            assert file is not None
+            file.update({"price": instruction["price"]} if name == "UpdatePrice" else {"delisted": True})
+
+    def pay(self, payment: dict[str, Any], timestamp: int) -> None:
+        file = self.find_file(payment["reference"])
+        if payment["kind"] not in ("upload", "purchase", "extend"):
+            return
+        assert file is not None
+        (first, *_) = payment["outputs"]
+        if payment["kind"] == "upload":
+            file.update(serviceNode=first["to"], keepUntil=timestamp // 1000 + file["storageDays"] * DAY_S)
+        elif payment["kind"] == "purchase":
+            self.sales.add((file["file"], payment["from"]))
+        else:
+            days = Fraction(first["amount"], self.daily_charge(file, payment["asset"]))
+            assert days.denominator == 1
+            file["keepUntil"] += int(days) * DAY_S
+
+    def daily_charge(self, file: dict[str, Any], asset: bytes) -> int:
+        return compute_daily_charge(file["size"], self.market["storageRates"][asset])
+
+    # --- what does not
+
+    def name_refusal_of_instruction(
+        self, name: str, instruction: dict[str, Any], assets: Sequence[bytes], is_paid: bool = False
+    ) -> str | None:
+        """Whether roles and listings forbid it, by the name of the refusal."""
+        account = instruction["account"]
+        if name == "Register":
+            return "already_registered" if self.has_role(account, instruction["role"]) else None
+        if name == "RegisterOwner":
+            if not self.has_role(instruction["validator"], "validator"):
+                return "wrong_role"
+            own = self.find_account(account)
+            is_free = "owner" not in own["roles"] or (own["namedOnly"] and own["validator"] != instruction["validator"])
+            return None if is_free else "already_registered"
+        file = self.find_file(instruction["file"])
+        if name == "ListFile":
+            if not self.has_role(account, "validator"):
+                return "wrong_role"
+            if file is not None:
+                return "already_listed"
+            if instruction["asset"] not in assets:
+                return "unknown_asset"
+            owner = self.find_account(instruction["owner"])
+            if "owner" in owner["roles"]:
+                return None if owner["validator"] == account else "foreign_validator"
+            return None if is_paid else "wrong_role"
+        if file is None:
+            return "unknown_reference"
+        if file["validator"] != account:
+            return "foreign_validator"
+        return "delisted" if file["delisted"] else None
+
+    def name_refusal_of_payment(self, payment: dict[str, Any], timestamp: int) -> str | None:
+        """Whether its kind forbids it, by the name of the refusal."""
+        kind, outputs, payer = payment["kind"], payment["outputs"], payment["from"]
+        if kind in ("transfer", "tip", "withdraw"):
+            return None if kind == "transfer" or len(outputs) == 1 else "wrong_outputs"
+        file = self.find_file(payment["reference"])
+        if file is None:
+            return "unknown_reference"
+        total = sum(output["amount"] for output in outputs)
+        is_kept = timestamp <= file["keepUntil"] * 1000
+        if kind == "purchase":
+            shares = compute_shares(file["price"], self.market, file["validator"], file["owner"], file["serviceNode"])
+            faults = [
+                ("wrong_role", not self.has_role(payer, "mart")),
+                ("already_purchased", (file["file"], payer) in self.sales),
+                ("delisted", file["delisted"]),
+                ("file_expired", not is_kept),
+                ("wrong_asset", payment["asset"] != file["asset"]),
+                ("wrong_price", total != file["price"]),
+                ("wrong_service_node", self._differs_by_node_only(outputs, shares, file)),
+                ("wrong_outputs", outputs != shares),
+            ]
+            return next((code for code, is_so in faults if is_so), None)
+        rate = self.market["storageRates"].get(payment["asset"], 0)
+        daily = compute_daily_charge(file["size"], rate)
+        if kind == "upload":
+            faults = [
+                ("foreign_validator", payer != file["validator"]),
+                ("delisted", file["delisted"]),
+                ("already_uploaded", file["serviceNode"] is not None),
+                ("no_storage_rate", rate == 0),
+                ("wrong_outputs", len(outputs) != 1),
+                ("wrong_service_node", not self.has_role(outputs[0]["to"], "service_node")),
+                ("wrong_outputs", total != file["storageDays"] * daily),
+            ]
+        else:
+            faults = [
+                ("foreign_validator", payer != file["validator"]),
+                ("not_uploaded", file["serviceNode"] is None),
+                ("file_expired", not is_kept),
+                ("no_storage_rate", rate == 0),
+                ("wrong_outputs", len(outputs) != 1),
+                ("wrong_service_node", outputs[0]["to"] != file["serviceNode"]),
+                ("wrong_outputs", daily != 0 and total % daily != 0),
+                # A hundred years of 365 days ahead of the block, and not a part of a day more.
+                ("wrong_outputs", daily != 0 and is_too_far(file["keepUntil"], total // daily, timestamp)),
+            ]
+        return next((code for code, is_so in faults if is_so), None)
+
+    def _differs_by_node_only(self, outputs: list[dict[str, Any]], shares: list[dict[str, Any]], file: Any) -> bool:
+        """Whether there is a commission, and all that is wrong is whom it goes to."""
+        node = file["serviceNode"]
+        if node is None or math.floor(file["price"] * Fraction(self.market["commission"], 10_000)) == 0:
+            return False
+        amounts = [output["amount"] for output in outputs] == [share["amount"] for share in shares]
+        return amounts and outputs[:-1] == shares[:-1] and outputs[-1]["to"] != node
+
+
+def is_too_far(keep_until: int, days: int, timestamp: int) -> bool:
+    return keep_until * 1000 + days * DAY_S * 1000 > timestamp + 36_500 * DAY_S * 1000
+
+
 # --- a whole ledger
 
 
 class NaiveLedger:
     """Keeps every entry of every account for ever, and builds each tree anew, from nothing, at each cut."""
 
-    def __init__(self, domain: dict[str, Any]) -> None:
+    def __init__(self, domain: dict[str, Any], market: dict[str, Any] = MARKET) -> None:
         self.domain = domain
+        self.exchange = NaiveExchange(market)
         self.epoch = 1
         self.assets: list[bytes] = []
         self.nonces: dict[bytes, tuple[int, set[int]]] = {}
@@ -414,8 +684,16 @@ class NaiveLedger:
         self.credit(asset, account, (block, record, 0), {"type": 2, "id": deposit_id, "amount": amount})
         return deposit_id
 
-    def pay(self, payment: dict[str, Any], block: int, record: int) -> bytes:
-        """`payment` in the names of the signed message, addresses as bytes."""
+    def instruct(self, name: str, instruction: dict[str, Any], timestamp: int) -> bytes:
+        """`instruction` in the names of the signed message, addresses as bytes; `timestamp` of the block, in ms."""
+        instruction_id = digest(name, instruction, self.domain)
+        account = instruction["account"]
+        self.nonces[account] = use_nonce(*self.nonces.get(account, (0, set())), instruction["nonce"])
+        self.exchange.instruct(name, instruction, instruction_id, timestamp)
+        return instruction_id
+
+    def pay(self, payment: dict[str, Any], block: int, record: int, timestamp: int) -> bytes:
+        """`payment` in the names of the signed message, addresses as bytes; `timestamp` of the block, in ms."""
         payment_id = digest("Payment", payment, self.domain)
         asset, payer = payment["asset"], payment["from"]
         total = sum(output["amount"] for output in payment["outputs"])
@@ -429,6 +707,7 @@ class NaiveLedger:
                 self.withdrawals.append({**fields, "recipient": to, "amount": amount})
             else:
                 self.credit(asset, to, (block, record, place), {"type": 1, "id": payment_id, "amount": amount})
+        self.exchange.pay(payment, timestamp)
         return payment_id
 
     def end_block(self, header: dict[str, Any]) -> bytes:
@@ -443,7 +722,7 @@ class NaiveLedger:
             "lastBlock": len(self.block_hashes),
             "cutAt": cut_at,
             "blocksRoot": list_root(self.block_hashes[self.first_block - 1 :]),
-            "extraRoot": ZERO,
+            "extraRoot": self.exchange.extra_root(),
             "assets": [self._line(asset) for asset in self.assets],
         }
         self.epoch += 1
