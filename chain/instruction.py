@@ -35,7 +35,7 @@ MAX_DESCRIPTION_SIZE: Final = 512
 """Bytes of UTF-8, like the three before it."""
 MAX_TAGS: Final = 8
 SEALED_KEY_SIZE: Final = 81
-"""Bytes: of a file key sealed to one public key, see `client.sealing`."""
+"""Bytes: of a file key sealed to one public key, see `chain.sealing`."""
 
 REGISTERED_ROLES: Final = (VALIDATOR, MART, SERVICE_NODE)
 """What `Register` is for; an owner registers under a validator."""

@@ -73,13 +73,22 @@ class File(msgspec.Struct, frozen=True, gc=False):
 
 
 def compute_shares(file: File, market: Market) -> Shares:
-    """What a purchase pays: validator, owner, service node, in this order; a share of zero is left out. A file that no
+    """What a purchase pays, in this order; see `compute_named_shares`."""
+    return [(to, amount) for _, to, amount in compute_named_shares(file, market)]
+
+
+def compute_named_shares(file: File, market: Market) -> list[tuple[str, Address, int]]:
+    """(role, to, amount) of validator, owner, service node, in this order; a share of zero is left out. A file that no
     service node keeps has no commission: its share falls to the owner."""
     price = file.price
     validator = price * market.validator_share // SHARES
     commission = price * market.commission // SHARES if file.service_node != ZERO_ADDRESS else 0
-    shares = (file.validator, validator), (file.owner, price - validator - commission), (file.service_node, commission)
-    return [(to, amount) for to, amount in shares if amount]
+    shares = (
+        (VALIDATOR, file.validator, validator),
+        (OWNER, file.owner, price - validator - commission),
+        (SERVICE_NODE, file.service_node, commission),
+    )
+    return [share for share in shares if share[2]]
 
 
 def compute_daily_charge(size: int, asset: Address, market: Market) -> int:
