@@ -36,7 +36,7 @@ from chain.market import (
     File,
     Shares,
     compute_daily_charge,
-    compute_shares,
+    compute_named_shares,
     compute_storage_charge,
     encode_purchase_key,
 )
@@ -156,10 +156,11 @@ def check_purchase(state: "State", payment: "Payment", timestamp: int) -> None:
     total = payment.total
     if total != file.price:
         raise WrongPrice(file.price, total)
-    expected = compute_shares(file, state.parameters.market)
+    shares = compute_named_shares(file, state.parameters.market)
+    expected = [(to, amount) for _, to, amount in shares]
     got = [(output.to, output.amount) for output in payment.outputs]
     if got != expected:
-        if got[:-1] == expected[:-1] and got[-1][1] == expected[-1][1] and expected[-1][0] == file.service_node:
+        if shares[-1][0] == SERVICE_NODE and got[:-1] == expected[:-1] and got[-1][1] == expected[-1][1]:
             raise WrongServiceNode(f"0x{file.service_node.hex()}", got[-1][0])
         raise WrongOutputs(payment.kind, _describe(expected), _describe(got))
 
