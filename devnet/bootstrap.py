@@ -16,7 +16,9 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
 from chain.primitives import ETHER, Address
+from chain.wire import encode_address
 from devnet.settings import ACCOUNT_COUNT, MNEMONIC, DevnetOptions, DevnetProblem, Setup
+from node.config import MarketConfig
 from node.ethereum.deploy import (
     Call,
     Sender,
@@ -31,17 +33,26 @@ from node.ethereum.endpoint import Endpoint
 from node.ethereum.faults import EthereumFault
 from node.ethereum.gateway import decode_quantity
 
-ROLES: Final = ("operator", "cold", "listing", "gas", "treasury")
-"""`treasury` deploys, mints and deposits; it pays for the set-up and is not needed afterwards."""
+ROLES: Final = ("operator", "cold", "listing", "gas", "treasury", "escrow")
+"""`treasury` deploys, mints and deposits; it pays for the set-up and is not needed afterwards. `escrow` opens file
+keys, and pays for nothing."""
 
 _UNIT: Final = 10**18
 _TREASURY_FUNDS: Final = 2_000 * _UNIT
 _KEY_FUNDS: Final = 50 * _UNIT
 _ETHER_DEPOSIT: Final = 100 * _UNIT
 _TOKENS: Final = 1_000_000 * _UNIT
-_DEMO_ACCOUNTS: Final = 8
+_DEMO_ACCOUNTS: Final = 14
 _FUNDING_ATTEMPTS: Final = 5
 _YEAR: Final = 365 * 86_400
+
+_ETHER_RATE: Final = 2**30
+"""Base units for keeping one GiB for a day: one wei for a byte. At no higher rate is every amount the charge of some
+size, and a development network should be able to show any amount; in ether it comes to next to nothing."""
+_TOKEN_RATE: Final = 2**30 * 10**8
+"""A hundred million base units for a byte and day. With 18 decimals that is an amount that people read: 0.0001 TOK for
+a megabyte and day, 0.1 for a gigabyte. Both rates are whole for a byte, so that no charge is ever rounded here."""
+
 _KEYSTORE_ROUNDS: Final = 1024
 """Of PBKDF2: weak, as the password lies beside the file, and quick to open."""
 
@@ -86,9 +97,19 @@ async def set_up(options: DevnetOptions, l1_url: str, keys: dict[str, LocalAccou
         owners = [*accounts, *[Account.from_key(key) for key in demo_keys]]
         addresses = [bytes.fromhex(account.address[2:]) for account in owners]
         await _deposit(treasury, settlement, token, addresses)
-        return Setup(chain_id, settlement, token, demo_keys)
+        return Setup(chain_id, settlement, token, demo_keys, make_market(token))
     finally:
         await endpoint.close()
+
+
+def make_market(token: Address) -> MarketConfig:
+    """Half of a price to the validator, half to the owner, no commission; storage is paid for in ether or tokens."""
+    return MarketConfig(
+        validator_share=5_000,
+        owner_share=5_000,
+        commission=0,
+        storage_rates={encode_address(ETHER): _ETHER_RATE, encode_address(token): _TOKEN_RATE},
+    )
 
 
 def _make_parameters(options: DevnetOptions, keys: dict[str, LocalAccount]) -> SettlementParameters:
@@ -118,6 +139,7 @@ async def _fund(endpoint: Endpoint, source: LocalAccount, keys: dict[str, LocalA
             value=_TREASURY_FUNDS if role == "treasury" else _KEY_FUNDS,
         )
         for role, account in keys.items()
+        if role != "escrow"
     ]
     for attempt in range(1, _FUNDING_ATTEMPTS + 1):
         missing = [call for call in calls if await _get_balance(endpoint, call.to or b"") < call.value // 2]

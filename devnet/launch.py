@@ -111,7 +111,7 @@ class _Devnet:
         """What an earlier start left, or a new deployment."""
         path = self._options.data_dir / "devnet.json"
         if path.exists():
-            setup = msgspec.json.decode(path.read_bytes(), type=Setup)
+            setup = _read_setup(path)
             await self._check_setup(setup)
             return setup
         _log.info("deploying contract and token, funding accounts", l1_url=self._l1_url)
@@ -163,8 +163,14 @@ class _Devnet:
                     "keystore": str((keys / f"{role}.json").resolve()),
                     "password_file": str((keys / "password").resolve()),
                 }
-                for role in ("operator", "gas")
+                for role in ("operator", "gas", "escrow")
             },
+            "market": {
+                "validator_share": setup.market.validator_share,
+                "owner_share": setup.market.owner_share,
+                "commission": setup.market.commission,
+            },
+            "market.storage_rates": dict(setup.market.storage_rates),
             "explorer": {"public_l1_url": self._l1_url} if is_local else {},
         }
         lines = ["# Written by `tally devnet` at every start.\n"]
@@ -276,6 +282,17 @@ async def _wait_for_balances(facts: dict[str, Any]) -> None:
         raise DevnetProblem(f"the deposits were not credited within {_READY_SECONDS} s") from error
     finally:
         await endpoint.close()
+
+
+def _read_setup(path: Path) -> Setup:
+    """Raises `DevnetProblem` for that of a version with another set-up, whose ledger this one could not go on with."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Setup)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DevnetProblem(
+            f"{path} was not written by this version ({error}): the ledger there has other parameters, or none. Take "
+            "another --data-dir, or delete that one"
+        ) from error
 
 
 def _read_line(fd: int) -> str:

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from chain.primitives import Address
+from node.config import MarketConfig
 
 MNEMONIC: Final = "test test test test test test test test test test test junk"
 """The well-known development mnemonic: everybody has these keys, so nothing of worth may ever be sent to them."""
@@ -37,6 +38,8 @@ class Setup(msgspec.Struct, frozen=True):
     token: Address
     demo_keys: tuple[bytes, ...]
     """Private keys of accounts that hold test money on the ledger, for the demonstration."""
+    market: MarketConfig
+    """What the ledger was begun with: a later version's defaults do not change it."""
 
 
 class DevnetProblem(Exception):

@@ -9,15 +9,22 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
+from chain.market import compute_daily_charge, compute_storage_charge
 from chain.primitives import ETHER
+from chain.wire import encode_address
+from devnet.bootstrap import make_market, open_keys
 from devnet.launch import _Devnet
 from devnet.settings import DevnetOptions, DevnetProblem, Setup
-from node.config import ExplorerConfig, load_config
+from node.config import ExplorerConfig, MarketConfig, load_config
+from node.keys import open_signing_key
 
 PATIENCE_SECONDS = 20
-SETUP = Setup(l1_chain_id=31337, settlement=bytes(range(20)), token=ETHER, demo_keys=())
+TOKEN = b"\x70" * 20
+SETUP = Setup(l1_chain_id=31337, settlement=bytes(range(20)), token=TOKEN, demo_keys=(), market=make_market(TOKEN))
 
 
 class QuietDevnet(_Devnet):
@@ -64,6 +71,42 @@ def test_browsers_are_pointed_to_an_ethereum_of_their_own_machine_alone(
     config = load_config(devnet._write_config(SETUP), {})
     assert config.explorer == ExplorerConfig(public_l1_url=suggested)
     assert (config.ethereum.url, config.ethereum.chain_id) == (l1_url, SETUP.l1_chain_id)
+
+
+def test_the_node_is_given_the_market_that_the_ledger_was_begun_with(tmp_path: Path) -> None:
+    devnet = _Devnet(DevnetOptions(data_dir=tmp_path), "http://127.0.0.1:1", None, None)
+    begun_with = MarketConfig(4_000, 5_500, 500, {encode_address(TOKEN): 7})
+    config = load_config(devnet._write_config(replace(SETUP, market=begun_with)), {})
+    assert config.market == begun_with
+
+
+def test_of_the_standard_market_every_wei_is_the_charge_of_some_size(tmp_path: Path) -> None:
+    devnet = _Devnet(DevnetOptions(data_dir=tmp_path), "http://127.0.0.1:1", None, None)
+    market = load_config(devnet._write_config(SETUP), {}).market.to_market()
+    assert (market.validator_share, market.owner_share, market.commission) == (5_000, 5_000, 0)
+    for amount in (1, 2, 3, 999_999_937, 1_000_001 * 10**12):
+        assert compute_daily_charge(amount, ETHER, market) == amount
+    # A file of 12,000 bytes for 30 days, and an amount with six decimals.
+    assert compute_storage_charge(12_000, 30, TOKEN, market) == 36 * 10**12
+    assert compute_daily_charge(10_000_010_000, TOKEN, market) == 1_000_001 * 10**12
+
+
+def test_the_escrow_has_a_key_of_its_own(tmp_path: Path) -> None:
+    keys = open_keys(tmp_path / "keys")
+    assert len({account.address for account in keys.values()}) == len(keys)
+    config = load_config(_Devnet(DevnetOptions(data_dir=tmp_path), "http://a:1", None, None)._write_config(SETUP), {})
+    assert config.escrow is not None
+    key = open_signing_key(config.escrow, "escrow")
+    assert key.secret == bytes(keys["escrow"].key)
+    assert open_keys(tmp_path / "keys")["escrow"].address == keys["escrow"].address
+
+
+@pytest.mark.parametrize("content", [b"{}", b"", msgspec.json.encode({"l1_chain_id": 31337})])
+async def test_a_directory_of_another_version_is_told(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "devnet.json").write_bytes(content)
+    devnet = _Devnet(DevnetOptions(data_dir=tmp_path), "http://127.0.0.1:1", None, None)
+    with pytest.raises(DevnetProblem, match=r"not written by this version.*Take another --data-dir"):
+        await devnet._open_setup({})
 
 
 def count_open_files() -> int:
