@@ -1,5 +1,7 @@
 """What the vectors do not say of the trees: growing, rewriting, and arguments that are not even nodes."""
 
+from random import Random
+
 import pytest
 
 from chain.errors import InvalidProof
@@ -18,6 +20,7 @@ from chain.merkle import (
     LIST_PADDING,
     ListFrontier,
     ListTree,
+    MutableListTree,
     SumFrontier,
     SumNode,
     SumTree,
@@ -26,6 +29,7 @@ from chain.merkle import (
     compute_depth,
     compute_list_root,
     compute_sum_root,
+    hash_list_leaf,
     hash_sum_node,
 )
 from chain.primitives import MAX_U128
@@ -64,7 +68,9 @@ def test_a_list_tree_that_grows_has_the_root_of_the_whole_one_at_any_time() -> N
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4])
 def test_proofs_of_leaves_that_are_not_there(count: int) -> None:
-    trees = ListTree([b"x"] * count), SumTree(make_leaves(count))
+    growing = MutableListTree()
+    growing.update((index, hash_list_leaf(b"x")) for index in range(count))
+    trees = ListTree([b"x"] * count), growing, SumTree(make_leaves(count))
     for tree in trees:
         for index in (-1, count, count + 1, 2**40):
             with pytest.raises(IndexError):
@@ -77,6 +83,58 @@ def test_negative_places_are_refused() -> None:
             compute_list_root(b"x", -1, count, [bytes(32)] * compute_depth(count))
         with pytest.raises(InvalidProof, match="index -1 is not below"):
             compute_sum_root(EMPTY_SUM, -1, count, [EMPTY_SUM] * compute_depth(count))
+
+
+# --- list trees that change
+
+
+def test_a_list_tree_that_changes_begins_empty() -> None:
+    tree = MutableListTree()
+    assert (tree.count, tree.root, tree.update([])) == (0, bytes(32), [])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_list_tree_that_changes_is_the_one_built_anew(seed: int) -> None:
+    """Also from the nodes that it said that it wrote, kept by (level, index): what the node's proof store relies on."""
+    random = Random(seed)
+    tree, items = MutableListTree(), list[bytes]()
+    stored: dict[tuple[int, int], bytes] = {}
+    for _ in range(30):
+        changed = {random.randrange(len(items)) for _ in range(random.randrange(5))} if items else set[int]()
+        batch = [(index, random.randbytes(4)) for index in sorted(changed)]
+        batch += [(len(items) + place, random.randbytes(4)) for place in range(random.choice([0, 0, 1, 2, 3, 9]))]
+        for index, item in batch:
+            items[index : index + 1] = [item]
+        written = tree.update([(index, hash_list_leaf(item)) for index, item in batch])
+        stored |= {(level, index): node for level, index, node in written}
+        assert len({(level, index) for level, index, _ in written}) == len(written)
+        assert (tree.count, tree.root) == (len(items), ListTree(items).root)
+        assert tree.root == reference.list_root(items)
+        for index, item in enumerate(items):
+            siblings = tree.prove(index)
+            assert siblings == ListTree(items).prove(index)
+            places = [(height, index >> height ^ 1) for height in range(compute_depth(len(items)))]
+            assert siblings == [stored.get(place, LIST_PADDING[place[0]]) for place in places]
+            check_list_proof(item, index, len(items), siblings, tree.root)
+
+
+def test_a_list_tree_that_changes_says_every_node_that_changed() -> None:
+    tree = MutableListTree()
+    leaves = [hash_list_leaf(bytes([number])) for number in range(6)]
+    assert [place[:2] for place in tree.update(enumerate(leaves[:1]))] == [(0, 0)]
+    assert [place[:2] for place in tree.update([(1, leaves[1])])] == [(0, 1), (1, 0)]
+    assert [place[:2] for place in tree.update([(0, leaves[2])])] == [(0, 0), (1, 0)]
+    written = tree.update([(2, leaves[2]), (3, leaves[3]), (4, leaves[4])])
+    assert [place[:2] for place in written] == [(0, 2), (0, 3), (0, 4), (1, 1), (1, 2), (2, 0), (2, 1), (3, 0)]
+    assert [place[:2] for place in tree.update([(5, leaves[5])])] == [(0, 5), (1, 2), (2, 1), (3, 0)]
+
+
+@pytest.mark.parametrize("index", [4, 5, -1, -4])
+def test_leaves_of_a_list_tree_enter_without_gaps(index: int) -> None:
+    tree = MutableListTree()
+    tree.update((at, hash_list_leaf(b"x")) for at in range(3))
+    with pytest.raises(IndexError):
+        tree.update([(index, hash_list_leaf(b"y"))])
 
 
 # --- sum trees

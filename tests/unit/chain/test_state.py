@@ -2,11 +2,16 @@
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from chain.account import NonceWindow
+from chain.errors import WrongRole
+from chain.market import NO_ROLES, File, Roles
 from chain.state import State
 from tests.unit.chain.actors import ALICE, BOB, ETHER, PARAMETERS, TOKEN, UNLISTED, deposit, make_state, some_hash
+
+FILE = File(some_hash("file"), ALICE, BOB, TOKEN, 5, 1, 30, 1_800_000_000, bytes(20), some_hash("listing"))
 
 CHANGES: dict[str, Callable[[State], object]] = {
     "a balance": lambda state: state.balances[TOKEN].update({ALICE: 1}),
@@ -20,6 +25,12 @@ CHANGES: dict[str, Callable[[State], object]] = {
     "debits of the epoch": lambda state: state.debits[TOKEN].update({ALICE: 1}),
     "credits of the epoch": lambda state: state.credits[TOKEN].update({ALICE: 1}),
     "debits in another asset": lambda state: state.debits[ETHER].update({ALICE: 1}),
+    "a role": lambda state: state.roles.update({ALICE: Roles(1)}),
+    "an owner's validator": lambda state: state.roles.update({ALICE: Roles(8, BOB)}),
+    "an owner who was only named": lambda state: state.roles.update({ALICE: Roles(8, BOB, True)}),
+    "a file": lambda state: state.files.update({FILE.id: FILE}),
+    "a purchase": lambda state: state.purchases.update({FILE.id + BOB: some_hash("payment")}),
+    "what the epoch changed": lambda state: state.registry_changes.update({b"\x01" + ALICE: None}),
     "the epoch": lambda state: setattr(state, "epoch", 2),
     "the cut": lambda state: setattr(state, "last_cut_at", 0),
     "the block number": lambda state: setattr(state, "block_number", 1),
@@ -44,8 +55,38 @@ def test_the_order_of_leaves_matters() -> None:
     assert first.compute_fingerprint() != second.compute_fingerprint()
 
 
+def test_the_order_of_entries_matters() -> None:
+    first, second = make_state(), make_state()
+    for state, accounts in ((first, (ALICE, BOB)), (second, (BOB, ALICE))):
+        for account in accounts:
+            state.put_roles(account, Roles(1))
+    assert first.compute_fingerprint() != second.compute_fingerprint()
+
+
+def test_every_value_of_a_file_matters() -> None:
+    changes = {"price": 6, "keep_until": 5, "service_node": ALICE, "is_delisted": True, "owner": ALICE}
+    prints = set()
+    for fields in ({}, *[{name: value} for name, value in changes.items()]):
+        state = make_state()
+        state.put_file(msgspec.structs.replace(FILE, **fields))
+        prints.add(state.compute_fingerprint())
+    assert len(prints) == 1 + len(changes)
+
+
+def test_roles_are_demanded_by_name() -> None:
+    state = make_state()
+    state.put_roles(ALICE, Roles(1 + 8, BOB))
+    for role in ("validator", "owner"):
+        state.check_role(ALICE, role)
+    for account, role, got in ((ALICE, "mart", "validator owner"), (BOB, "owner", "none")):
+        with pytest.raises(WrongRole) as caught:
+            state.check_role(account, role)
+        assert caught.value.values == {"account": account, "expected": role, "got": got}
+
+
 def test_what_nobody_has() -> None:
     state = State(PARAMETERS)
+    assert (state.get_roles(ALICE), state.roles, state.files, state.purchases) == (NO_ROLES, {}, {}, {})
     assert state.get_balance(UNLISTED, ALICE) == 0
     assert make_state().get_balance(TOKEN, ALICE) == 0
     assert state.get_nonces(ALICE) == NonceWindow(0, 0)
