@@ -671,6 +671,8 @@ def decode_registry_entry(form: Any) -> RegistryEntry:
         value = take(name)
         return ZERO_ADDRESS if value is None else decode_address(value, name)
 
+    if isinstance(form, dict) and ("account" in form) == ("file" in form):
+        raise MalformedRequest("entry: it is of an account or of a file, and names one of them")
     if isinstance(form, dict) and "account" in form:
         roles = take("roles")
         if not isinstance(roles, list) or not all(isinstance(role, str) and role in ROLE_BITS for role in roles):

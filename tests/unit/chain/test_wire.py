@@ -12,10 +12,13 @@ from chain import wire
 from chain.account import AccountLeaf, NonceWindow
 from chain.block import Header, hash_header
 from chain.commitment import Commitment
-from chain.errors import MalformedPayment, MalformedRequest, Refusal
+from chain.errors import MalformedInstruction, MalformedPayment, MalformedRequest, Refusal
 from chain.evidence import AccountProof, WithdrawalClaim
-from chain.primitives import MAX_U32, MAX_U64, MAX_U128, MAX_U256, ZERO_HASH
-from chain.receipt import Inclusion, Receipt
+from chain.instruction import INSTRUCTIONS, MEMBERS
+from chain.market import ROLE_BITS, File, Roles
+from chain.primitives import MAX_U32, MAX_U64, MAX_U128, MAX_U256, ZERO_ADDRESS, ZERO_HASH
+from chain.receipt import Inclusion, InstructionReceipt, Receipt
+from chain.registry import AccountEntry, FileEntry, RegistryEntry, RegistryProof
 from chain.statement import Withdrawal
 from tests.unit.chain.actors import (
     ALICE,
@@ -30,6 +33,8 @@ from tests.unit.chain.actors import (
     sign,
     some_hash,
 )
+from tests.unit.chain.exchange import DORA, ERIK, FILE, make_instruction
+from tests.unit.chain.exchange import sign as sign_instruction
 
 PAYMENT_FORM: Final[dict[str, Any]] = {
     "asset": "0x" + TOKEN.hex(),
@@ -285,6 +290,169 @@ def test_escaped_surrogate_pairs_are_one_character() -> None:
     assert decode_text(PAYMENT_TEXT.replace(b'"memo": ""', b'"memo": "\\ud83e\\udeb5"')).memo == "🪵"
 
 
+# --- instructions
+
+INSTRUCTION_FORMS: Final = {name: wire.encode_instruction(make_instruction(name)) for name in INSTRUCTIONS}
+
+
+def decode_instruction(form: Any) -> Any:
+    """Both ways in: parsed already, and as text beside a signature."""
+    instruction = wire.decode_instruction(form)
+    text = json.dumps([form, SIGNATURE_TEXT]).encode()
+    assert wire.decode_instruction_submission(text) == (instruction, b"\x1b" * 65)
+    return instruction
+
+
+def assert_malformed(form: Any, problem: str | None = None) -> None:
+    with pytest.raises(MalformedInstruction, match=problem):
+        wire.decode_instruction(form)
+    with pytest.raises(MalformedInstruction):
+        wire.decode_instruction_submission(json.dumps([form, SIGNATURE_TEXT]).encode())
+
+
+def list_members(*kinds: str) -> list[tuple[str, str, str]]:
+    """(type, member, its EIP-712 type) of these types, or of those that begin like them."""
+    return [
+        (name, member, kind)
+        for name, members in MEMBERS.items()
+        for kind, member, _ in members
+        if kind.startswith(kinds)
+    ]
+
+
+def test_an_instruction_in_json() -> None:
+    assert INSTRUCTION_FORMS["RegisterOwner"] == {
+        "type": "RegisterOwner",
+        "account": to_checksum_address(ALICE),
+        "nonce": "0x0",
+        "validUntil": "0x0",
+        "validator": to_checksum_address(ERIK),
+    }
+    listing = INSTRUCTION_FORMS["ListFile"]
+    assert list(listing) == ["type", *[member for _, member, _ in MEMBERS["ListFile"]]]
+    assert (listing["price"], listing["storageDays"], listing["tags"]) == ("0x64", "0x1e", ["weather", "rain"])
+    assert listing["sealedKey"] == "0x" + bytes(range(81)).hex()
+
+
+@pytest.mark.parametrize("name", INSTRUCTIONS)
+def test_instructions_come_back_as_they_went(name: str) -> None:
+    for instruction in (make_instruction(name), make_instruction(name, nonce=MAX_U64, valid_until=MAX_U64)):
+        assert decode_instruction(wire.encode_instruction(instruction)) == instruction
+
+
+def test_listings_come_back_as_they_went() -> None:
+    for listing in (
+        make_instruction("ListFile", price=MAX_U128, size=MAX_U64, storage_days=MAX_U32),
+        make_instruction("ListFile", tags=(), sealed_key=b"", media_type="", description=""),
+        make_instruction("ListFile", name='Grüße 🪵 \x00"\\\n', tags=("", "", "é")),
+    ):
+        assert decode_instruction(wire.encode_instruction(listing)) == listing
+
+
+@pytest.mark.parametrize(("name", "member", "kind"), list_members("uint"))
+def test_an_instruction_s_integers(name: str, member: str, kind: str) -> None:
+    limit = 2 ** int(kind.removeprefix("uint")) - 1
+    forms: tuple[Any, ...] = (7, "7", "0x7", "0x007", "007")
+    assert len({decode_instruction({**INSTRUCTION_FORMS[name], member: form}) for form in forms}) == 1
+    decode_instruction({**INSTRUCTION_FORMS[name], member: str(limit)})
+    assert_malformed({**INSTRUCTION_FORMS[name], member: str(limit + 1)}, f"^{member}: {limit + 1} is above {limit}$")
+    for value in NOT_QUANTITIES.values():
+        assert_malformed({**INSTRUCTION_FORMS[name], member: value}, f"^{member}: ")
+
+
+@pytest.mark.parametrize(("name", "member", "kind"), list_members("address", "bytes"))
+def test_an_instruction_s_bytes(name: str, member: str, kind: str) -> None:
+    form, text = INSTRUCTION_FORMS[name], INSTRUCTION_FORMS[name][member]
+    assert decode_instruction({**form, member: "0X" + text[2:].upper()}) == make_instruction(name)
+    wrong = [text[2:], text[:-1], text + "\n", text[:-1] + "g", text[:-2] + " 0", " " + text, "", 5, None, [text]]
+    if kind != "bytes":
+        wrong += [text[:-2], text + "00", "0x"]
+    for value in wrong:
+        assert_malformed({**form, member: value}, f"^{member}: ")
+
+
+def test_sealed_keys_of_any_length_pass_here_to_be_refused_by_their_own_name() -> None:
+    form = INSTRUCTION_FORMS["ListFile"]
+    for size in (0, 1, 80, 82, 1024):
+        assert decode_instruction({**form, "sealedKey": "0x" + "ab" * size}).sealed_key == b"\xab" * size
+    assert_malformed({**form, "sealedKey": "0x" + "ab" * 1025}, "^sealedKey: not 0x and the hex digits of at most 1024")
+
+
+@pytest.mark.parametrize(("name", "member", "kind"), list_members("string"))
+def test_an_instruction_s_text(name: str, member: str, kind: str) -> None:
+    form = INSTRUCTION_FORMS[name]
+    wrong: list[Any] = [None, 5, True, {}, {"x": "y"}, "\ud800", "\udc00"]
+    wrong = [[value] for value in [*wrong, ["x"]]] if kind == "string[]" else [*wrong, [], ["x"]]
+    if kind == "string[]":
+        wrong += [None, "rain", 5, {}, {"0": "rain"}]
+    for value in wrong:
+        assert_malformed({**form, member: value})
+
+
+def test_lists_of_text_are_bounded() -> None:
+    form = INSTRUCTION_FORMS["ListFile"]
+    assert len(decode_instruction({**form, "tags": ["x"] * 64}).tags) == 64  # refused by its own name later
+    assert_malformed({**form, "tags": ["x"] * 65}, "^tags: not a list of at most 64$")
+
+
+@pytest.mark.parametrize("name", INSTRUCTIONS)
+def test_an_instruction_has_exactly_its_members(name: str) -> None:
+    form = INSTRUCTION_FORMS[name]
+    for member in form:
+        without = {key: value for key, value in form.items() if key != member}
+        assert_malformed(
+            without, "an instruction is an object whose type" if member == "type" else f"a {name} has exactly"
+        )
+    for member in ("extra", "Nonce", "valid_until", "signature", "id", ""):
+        assert_malformed({**form, member: 1}, f"a {name} has exactly")
+    for other in INSTRUCTIONS:
+        if other != name:
+            assert_malformed({**form, "type": other})
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", "register", "Payment", "Block", "Commitment", 1, [], ["Register"], {}, True]
+)
+def test_types_are_exact(value: Any) -> None:
+    assert_malformed({**INSTRUCTION_FORMS["Register"], "type": value}, "whose type is one of: Register RegisterOwner")
+
+
+@pytest.mark.parametrize("form", [None, 5, "Register", [], [1], True, {}], ids=repr)
+def test_what_is_no_instruction(form: Any) -> None:
+    assert_malformed(form, "an instruction is an object")
+
+
+INSTRUCTION_TEXT: Final = json.dumps(INSTRUCTION_FORMS["ListFile"]).encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"null",
+        b"{}",
+        b"[]",
+        b"[" + INSTRUCTION_TEXT + b"]",
+        INSTRUCTION_TEXT,
+        b"[" + INSTRUCTION_TEXT + b', "0x"]',
+        b"[" + INSTRUCTION_TEXT + b", 5]",
+        b"[" + INSTRUCTION_TEXT + b', "' + SIGNATURE_TEXT.encode() + b'", 1]',
+        b"[" + INSTRUCTION_TEXT + b', "' + SIGNATURE_TEXT.encode() + b'"]x',
+        b'["' + SIGNATURE_TEXT.encode() + b'", ' + INSTRUCTION_TEXT + b"]",
+        b"[" + INSTRUCTION_TEXT.replace(b"Rainfall", b"\xff") + b', "' + SIGNATURE_TEXT.encode() + b'"]',
+        b"[" + INSTRUCTION_TEXT.replace(b"Rainfall", b"\\ud800") + b', "' + SIGNATURE_TEXT.encode() + b'"]',
+        b"[" + INSTRUCTION_TEXT.replace(b'"0x64"', b"1e2") + b', "' + SIGNATURE_TEXT.encode() + b'"]',
+        b"[" + INSTRUCTION_TEXT.replace(b'"0x64"', b"9" * 5000) + b', "' + SIGNATURE_TEXT.encode() + b'"]',
+        b"[" * 100_000,
+        b'[{"type": ' + b"[" * 100_000,
+    ],
+    ids=lambda text: f"{len(text)} bytes: {text[:12]!r} … {text[-12:]!r}",
+)
+def test_what_is_no_submission_of_an_instruction(text: bytes) -> None:
+    with pytest.raises(MalformedInstruction):
+        wire.decode_instruction_submission(text)
+
+
 # --- what others show us
 
 
@@ -310,6 +478,103 @@ def encode_receipt(receipt: Receipt) -> dict[str, Any]:
     )
 
 
+def make_instruction_receipt() -> InstructionReceipt:
+    receipt = make_receipt()
+    signed = sign_instruction(make_instruction("ListFile"))
+    siblings = receipt.siblings
+    return InstructionReceipt(signed, receipt.header, receipt.header_signature, 2, siblings, receipt.inclusion)
+
+
+def encode_instruction_receipt(receipt: InstructionReceipt) -> dict[str, Any]:
+    return wire.encode_receipt(
+        receipt.signed,
+        "accepted",
+        wire.encode_domain(DOMAIN),
+        wire.encode_instruction(receipt.signed.instruction),
+        wire.encode_header(receipt.header, hash_header(receipt.header, DOMAIN), receipt.header_signature),
+        receipt.index,
+        receipt.siblings,
+        wire.encode_inclusion(receipt.inclusion) if receipt.inclusion else None,
+    )
+
+
+def test_receipts_of_instructions_come_back_as_they_went() -> None:
+    receipt = make_instruction_receipt()
+    for each in (receipt, msgspec.structs.replace(receipt, inclusion=None)):
+        form = json.loads(json.dumps(encode_instruction_receipt(each)))
+        assert wire.decode_instruction_receipt(form) == each
+        assert list(form) == [
+            "id", "status", "domain", "instruction", "signature", "block", "index", "siblings", "commitment",
+        ]  # fmt: skip
+        with pytest.raises(MalformedRequest, match="payment is missing"):
+            wire.decode_receipt(form)
+    with pytest.raises(MalformedRequest, match="instruction is missing"):
+        wire.decode_instruction_receipt(encode_receipt(make_receipt()))
+
+
+def make_file(**fields: Any) -> File:
+    file = File(FILE, ALICE, CAROL, TOKEN, 100, 5, 30, 1_800_000_000, DORA, some_hash("listing"))
+    return msgspec.structs.replace(file, **fields)
+
+
+ENTRIES: Final[dict[str, RegistryEntry]] = {
+    "a validator": AccountEntry(ALICE, Roles(1)),
+    "all roles": AccountEntry(CAROL, Roles(15, ALICE)),
+    "a named owner": AccountEntry(CAROL, Roles(8, ALICE, True)),
+    "a file": FileEntry(make_file()),
+    "a file that nobody keeps": FileEntry(make_file(service_node=ZERO_ADDRESS, asset=ETHER, is_delisted=True)),
+    "a large file": FileEntry(make_file(price=MAX_U128, size=MAX_U64, storage_days=MAX_U32, keep_until=MAX_U64)),
+}
+
+
+def make_registry_proof(entry: RegistryEntry) -> RegistryProof:
+    return RegistryProof(entry, 2, 5, (some_hash("a"), some_hash("b"), some_hash("c")))
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+def test_registry_proofs_come_back_as_they_went(entry: RegistryEntry) -> None:
+    proof = make_registry_proof(entry)
+    assert wire.decode_registry_proof(json.loads(json.dumps(wire.encode_registry_proof(proof)))) == proof
+
+
+def test_registry_entries_in_json() -> None:
+    assert wire.encode_registry_entry(ENTRIES["a named owner"]) == {
+        "account": to_checksum_address(CAROL),
+        "roles": ["owner"],
+        "validator": to_checksum_address(ALICE),
+        "namedOnly": True,
+    }
+    assert wire.encode_registry_entry(ENTRIES["a validator"])["validator"] is None
+    assert wire.encode_registry_entry(ENTRIES["all roles"])["roles"] == list(ROLE_BITS)
+    assert wire.encode_registry_entry(ENTRIES["a file that nobody keeps"]) == {
+        "file": "0x" + FILE.hex(),
+        "validator": to_checksum_address(ALICE),
+        "owner": to_checksum_address(CAROL),
+        "asset": "0x" + "00" * 20,
+        "price": "0x64",
+        "size": "0x5",
+        "storageDays": "0x1e",
+        "keepUntil": hex(1_800_000_000),
+        "serviceNode": None,
+        "listing": "0x" + some_hash("listing").hex(),
+        "delisted": True,
+    }
+
+
+def test_an_entry_is_of_one_thing() -> None:
+    both = {name: value for entry in ENTRIES.values() for name, value in wire.encode_registry_entry(entry).items()}
+    for form in (both, {"roles": []}, {}):
+        with pytest.raises(MalformedRequest, match="it is of an account or of a file"):
+            wire.decode_registry_entry(form)
+
+
+def test_roles_of_an_entry_are_known_ones() -> None:
+    form = wire.encode_registry_entry(ENTRIES["all roles"])
+    for roles in (["admin"], ["owner", "Mart"], "owner", None, [8], [["owner"]], {"owner": True}):
+        with pytest.raises(MalformedRequest, match=r"^entry\.roles: a list of: validator mart service_node owner$"):
+            wire.decode_registry_entry({**form, "roles": roles})
+
+
 def test_receipts_come_back_as_they_went() -> None:
     receipt = make_receipt()
     for each in (receipt, msgspec.structs.replace(receipt, inclusion=None)):
@@ -326,7 +591,8 @@ def test_proofs_claims_and_records_come_back_as_they_went() -> None:
     assert wire.decode_account_proof(json.loads(json.dumps(wire.encode_account_proof(proof)))) == proof
     claim = WithdrawalClaim(TOKEN, 1, Withdrawal(some_hash("w"), BOB, 5), ((some_hash("a"), MAX_U128),))
     assert wire.decode_withdrawal_claim(json.loads(json.dumps(wire.encode_withdrawal_claim(claim)))) == claim
-    for record in (deposit(3), sign(make_payment(memo="Grüße"))):
+    instructions = [sign_instruction(make_instruction(name)) for name in INSTRUCTIONS]
+    for record in (deposit(3), sign(make_payment(memo="Grüße")), *instructions):
         assert wire.decode_record(json.loads(json.dumps(wire.encode_record(record)))) == record
 
 
@@ -342,6 +608,19 @@ DECODERS: Final[dict[str, tuple[Callable[[Any], Any], dict[str, Any]]]] = {
     "account proof": (wire.decode_account_proof, wire.encode_account_proof(make_account_proof())),
     "payment record": (wire.decode_record, wire.encode_record(sign(make_payment()))),
     "deposit record": (wire.decode_record, wire.encode_record(deposit(0))),
+    **{
+        f"{name} record": (wire.decode_record, wire.encode_record(sign_instruction(make_instruction(name))))
+        for name in INSTRUCTIONS
+    },
+    "receipt of an instruction": (
+        wire.decode_instruction_receipt,
+        encode_instruction_receipt(make_instruction_receipt()),
+    ),
+    "proof of roles": (
+        wire.decode_registry_proof,
+        wire.encode_registry_proof(make_registry_proof(ENTRIES["all roles"])),
+    ),
+    "proof of a file": (wire.decode_registry_proof, wire.encode_registry_proof(make_registry_proof(ENTRIES["a file"]))),
     "claim": (
         wire.decode_withdrawal_claim,
         wire.encode_withdrawal_claim(
@@ -367,7 +646,7 @@ def test_what_others_show_us_is_read_strictly(decode: Callable[[Any], Any], form
         try:
             found = decode(replace_at(form, path, value))
         except Refusal as refusal:
-            assert refusal.code in ("malformed_request", "malformed_payment")
+            assert refusal.code in ("malformed_request", "malformed_payment", "malformed_instruction")
             continue
         assert is_derived(path) or found != expected, f"{path} was not read"
     with pytest.raises(MalformedRequest):
@@ -430,7 +709,7 @@ def test_lists_are_bounded() -> None:
 
 def test_record_types_are_exact() -> None:
     form = wire.encode_record(deposit(0))
-    for record_type in ("payments", "Deposit", "", None, 2):
+    for record_type in ("payments", "Deposit", "Register", "", None, 2, 4):
         with pytest.raises(MalformedRequest, match="record type"):
             wire.decode_record({**form, "type": record_type})
 
@@ -440,3 +719,7 @@ def test_published_types_are_exactly_the_signed_ones() -> None:
     assert wire.PAYMENT_TYPES["Output"] == [{"name": "to", "type": "address"}, {"name": "amount", "type": "uint128"}]
     assert [member["name"] for member in wire.PAYMENT_TYPES["Payment"]] == list(wire.encode_payment(make_payment()))
     assert list(wire.COMMITMENT_TYPES) == ["Commitment", "AssetCommitment"]
+    for name, types in wire.INSTRUCTION_EIP712_TYPES.items():
+        assert types == {name: [{"name": member, "type": kind} for kind, member, _ in MEMBERS[name]]}
+        assert [member["name"] for member in types[name]] == list(INSTRUCTION_FORMS[name])[1:]
+    assert list(wire.INSTRUCTION_EIP712_TYPES) == list(INSTRUCTIONS)
