@@ -29,19 +29,19 @@ class RpcError(ClientError):
 
 
 class OutcomeUnknown(ClientError):
-    """A payment was sent and nothing came back: it may be in the ledger or not.
+    """A payment or an instruction was sent and nothing came back: it may be in the ledger or not.
 
-    It is kept among the pending ones. Sending the very same payment again is safe and settles it; a new payment in its
-    stead might pay twice.
+    It is kept among the pending ones. Sending the very same again is safe and settles it; a new payment in its stead
+    might pay twice.
     """
 
-    def __init__(self, payment_id: Hash, cause: str) -> None:
-        super().__init__(f"whether payment 0x{payment_id.hex()} was accepted is not known: {cause}")
-        self.payment_id = payment_id
+    def __init__(self, record_id: Hash, cause: str) -> None:
+        super().__init__(f"whether 0x{record_id.hex()} was accepted is not known: {cause}")
+        self.record_id = record_id
 
 
 class WrongReceipt(ClientError):
-    """The node answered with a receipt that does not hold. The money may have moved: the payment stays pending, the
+    """The node answered with a receipt that does not hold. The money may have moved: what was sent stays pending, the
     answer is kept as evidence, and the operator has something to explain."""
 
 
@@ -50,7 +50,7 @@ class WrongLedger(ClientError):
 
 
 class NonceWindowFull(ClientError):
-    """Every nonce that this wallet could use is used, or under way in another payment."""
+    """Every nonce that this wallet could use is used, or under way."""
 
 
 class RefusedByNode(Refusal):

@@ -1,7 +1,8 @@
-"""The node as its clients see it: `Node`, and `AsyncNode` for asyncio. Both know the methods of `client.protocol`.
+"""The node as its clients see it: `Node`, and `AsyncNode` for asyncio. Both know the methods of `client.protocol` and
+`client.market`.
 
 A refusal is raised as the class of `chain.errors` with its name. Everything may be called again after `Unreachable`,
-`send_payment` too: the same payment is charged once, and answered with the same receipt.
+those that send too: the same payment is charged once, and answered with the same receipt.
 """
 
 import asyncio
@@ -11,15 +12,27 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from chain.errors import Refusal
+from chain.instruction import Instruction, ListFile
 from chain.payment import Payment
 from chain.primitives import Address, Hash, Signature
-from client import protocol, transport
+from client import market, protocol, transport
 from client.errors import RpcError
+from client.market import (
+    CommittedEntry,
+    FileInfo,
+    FilesPage,
+    InstructionsPage,
+    Purchase,
+    RegistrationsPage,
+    UploadReceipts,
+)
 from client.protocol import (
     Account,
+    AnyHeldReceipt,
     Call,
     CommittedAccount,
     EpochCommitment,
+    HeldInstructionReceipt,
     HeldReceipt,
     NodeInfo,
     PaymentProof,
@@ -83,6 +96,10 @@ class Node:
     def get_receipt(self, payment_id: Hash) -> HeldReceipt:
         return self.call(protocol.get_receipt(payment_id))
 
+    def get_any_receipt(self, record_id: Hash) -> AnyHeldReceipt:
+        """Of a payment or an instruction."""
+        return self.call(protocol.get_any_receipt(record_id))
+
     def get_payment(self, payment_id: Hash) -> dict[str, Any]:
         return self.call(protocol.get_payment(payment_id))
 
@@ -128,6 +145,38 @@ class Node:
 
     def quote(self, kind: str, details: Mapping[str, Any]) -> Payment:
         return self.call(protocol.quote(kind, details))
+
+    def send_instruction(self, instruction: Instruction, signature: Signature) -> HeldInstructionReceipt:
+        return self.call(market.send_instruction(instruction, signature))
+
+    def send_upload(
+        self, listing: ListFile, listing_signature: Signature, payment: Payment, payment_signature: Signature
+    ) -> UploadReceipts:
+        return self.call(market.send_upload(listing, listing_signature, payment, payment_signature))
+
+    def get_file(self, file: Hash) -> FileInfo:
+        return self.call(market.get_file(file))
+
+    def list_files(self, **query: Any) -> FilesPage:
+        """Parameters as of `client.market.list_files`."""
+        return self.call(market.list_files(**query))
+
+    def get_purchase(self, file: Hash, buyer: Address) -> Purchase:
+        return self.call(market.get_purchase(file, buyer))
+
+    def list_registrations(self, **query: Any) -> RegistrationsPage:
+        """Parameters as of `client.market.list_registrations`."""
+        return self.call(market.list_registrations(**query))
+
+    def list_instructions(self, **query: Any) -> InstructionsPage:
+        """Parameters as of `client.market.list_instructions`."""
+        return self.call(market.list_instructions(**query))
+
+    def get_file_proof(self, file: Hash, epoch: int | str) -> CommittedEntry:
+        return self.call(market.get_file_proof(file, epoch))
+
+    def get_roles_proof(self, account: Address, epoch: int | str) -> CommittedEntry:
+        return self.call(market.get_roles_proof(account, epoch))
 
     def close(self) -> None:
         self._transport.close()
@@ -180,6 +229,9 @@ class AsyncNode:
     async def get_receipt(self, payment_id: Hash) -> HeldReceipt:
         return await self.call(protocol.get_receipt(payment_id))
 
+    async def get_any_receipt(self, record_id: Hash) -> AnyHeldReceipt:
+        return await self.call(protocol.get_any_receipt(record_id))
+
     async def get_payment(self, payment_id: Hash) -> dict[str, Any]:
         return await self.call(protocol.get_payment(payment_id))
 
@@ -217,6 +269,35 @@ class AsyncNode:
 
     async def quote(self, kind: str, details: Mapping[str, Any]) -> Payment:
         return await self.call(protocol.quote(kind, details))
+
+    async def send_instruction(self, instruction: Instruction, signature: Signature) -> HeldInstructionReceipt:
+        return await self.call(market.send_instruction(instruction, signature))
+
+    async def send_upload(
+        self, listing: ListFile, listing_signature: Signature, payment: Payment, payment_signature: Signature
+    ) -> UploadReceipts:
+        return await self.call(market.send_upload(listing, listing_signature, payment, payment_signature))
+
+    async def get_file(self, file: Hash) -> FileInfo:
+        return await self.call(market.get_file(file))
+
+    async def list_files(self, **query: Any) -> FilesPage:
+        return await self.call(market.list_files(**query))
+
+    async def get_purchase(self, file: Hash, buyer: Address) -> Purchase:
+        return await self.call(market.get_purchase(file, buyer))
+
+    async def list_registrations(self, **query: Any) -> RegistrationsPage:
+        return await self.call(market.list_registrations(**query))
+
+    async def list_instructions(self, **query: Any) -> InstructionsPage:
+        return await self.call(market.list_instructions(**query))
+
+    async def get_file_proof(self, file: Hash, epoch: int | str) -> CommittedEntry:
+        return await self.call(market.get_file_proof(file, epoch))
+
+    async def get_roles_proof(self, account: Address, epoch: int | str) -> CommittedEntry:
+        return await self.call(market.get_roles_proof(account, epoch))
 
     async def aclose(self) -> None:
         await self._transport.aclose()

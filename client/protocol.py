@@ -1,12 +1,14 @@
-"""The methods of the node, without any input or output: what to ask, and what the answer means.
+"""The methods of the node, without any input or output: what to ask, and what the answer means. Those of the data
+exchange are in `client.market`.
 
 A `Call` is one method with its parameters and the decoder of its result. `client.node` carries calls; both its forms
 share everything that is here. Decoders are strict about what they use and keep the JSON as it came where somebody else
 will check it (receipts), or where it is only shown.
 """
 
+import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -15,11 +17,12 @@ from chain.block import Header, Record
 from chain.commitment import Commitment
 from chain.errors import Refusal
 from chain.evidence import AccountProof, WithdrawalClaim
+from chain.market import ROLE_BITS
 from chain.merkle import SumNode
-from chain.params import DOMAIN_NAME, DOMAIN_VERSION, Domain, Parameters
+from chain.params import DOMAIN_NAME, DOMAIN_VERSION, Domain, Market, Parameters
 from chain.payment import Payment
-from chain.primitives import MAX_U32, MAX_U64, MAX_U128, Address, Hash, Signature
-from chain.receipt import Receipt
+from chain.primitives import MAX_ASSETS, MAX_U32, MAX_U64, MAX_U128, MAX_U256, SHARES, Address, Hash, Signature
+from chain.receipt import InstructionReceipt, Receipt
 from chain.statement import Credit, Debit
 from client.errors import BadReply
 
@@ -27,6 +30,8 @@ T = TypeVar("T")
 
 RECEIPT_STATUSES: Final = ("accepted", "committed", "final", "void")
 EPOCH_STATUSES: Final = ("sealed", "sent", "mined", "final")
+
+_PUBLIC_KEY: Final = re.compile(r"0x0[23][0-9a-fA-F]{64}", re.ASCII)
 
 
 class Call(msgspec.Struct, Generic[T], frozen=True):
@@ -65,6 +70,8 @@ class NodeInfo(msgspec.Struct, frozen=True):
     assets: tuple[Asset, ...]
     epoch: int
     """The open one."""
+    escrow: bytes | None
+    """33 bytes: the public key that file keys are sealed to; None if the node takes none."""
     form: dict[str, Any]
     """As it came, with the head block and the last commitment."""
 
@@ -81,6 +88,21 @@ class HeldReceipt(msgspec.Struct, frozen=True):
         return self.receipt.signed.id
 
 
+class HeldInstructionReceipt(msgspec.Struct, frozen=True):
+    """The same of an instruction."""
+
+    receipt: InstructionReceipt
+    status: str
+    form: dict[str, Any]
+
+    @property
+    def id(self) -> Hash:
+        return self.receipt.signed.id
+
+
+AnyHeldReceipt: TypeAlias = HeldReceipt | HeldInstructionReceipt
+
+
 class Account(msgspec.Struct, frozen=True):
     address: Address
     nonce_base: int
@@ -88,6 +110,9 @@ class Account(msgspec.Struct, frozen=True):
     """One above the highest used one."""
     balances: dict[Address, int]
     form: dict[str, Any]
+    roles: tuple[str, ...] = ()
+    owner_under: Address | None = None
+    """Whose owner it is, a validator."""
 
 
 class SignedBlock(msgspec.Struct, frozen=True):
@@ -175,8 +200,13 @@ def get_receipt(payment_id: Hash) -> Call[HeldReceipt]:
     return Call("tally_getReceipt", (wire.encode_bytes(payment_id),), decode_held_receipt)
 
 
+def get_any_receipt(record_id: Hash) -> Call[AnyHeldReceipt]:
+    """Of a payment or an instruction."""
+    return Call("tally_getReceipt", (wire.encode_bytes(record_id),), decode_any_receipt)
+
+
 def get_payment(payment_id: Hash) -> Call[dict[str, Any]]:
-    return Call("tally_getPayment", (wire.encode_bytes(payment_id),), _take_object)
+    return Call("tally_getPayment", (wire.encode_bytes(payment_id),), take_object)
 
 
 def get_account(address: Address) -> Call[Account]:
@@ -185,12 +215,12 @@ def get_account(address: Address) -> Call[Account]:
 
 def get_block(number: int | str | Hash) -> Call[SignedBlock]:
     """By number, by hash, or `latest`."""
-    return Call("tally_getBlock", (_encode_place(number),), _decode_block)
+    return Call("tally_getBlock", (encode_place(number),), _decode_block)
 
 
 def get_commitment(epoch: int | str) -> Call[EpochCommitment]:
     """By number, or `latest` (sealed), or `final`."""
-    return Call("tally_getCommitment", (_encode_place(epoch),), _decode_epoch_commitment)
+    return Call("tally_getCommitment", (encode_place(epoch),), _decode_epoch_commitment)
 
 
 def get_payment_proof(payment_id: Hash) -> Call[PaymentProof]:
@@ -198,12 +228,12 @@ def get_payment_proof(payment_id: Hash) -> Call[PaymentProof]:
 
 
 def get_account_proof(address: Address, asset: Address, epoch: int | str) -> Call[CommittedAccount]:
-    params = (wire.encode_address(address), wire.encode_address(asset), _encode_place(epoch))
+    params = (wire.encode_address(address), wire.encode_address(asset), encode_place(epoch))
     return Call("tally_getAccountProof", params, _decode_committed_account)
 
 
 def get_statement(address: Address, asset: Address, epoch: int | str, cursor: str | None = None) -> Call[StatementPage]:
-    params: tuple[Any, ...] = (wire.encode_address(address), wire.encode_address(asset), _encode_place(epoch))
+    params: tuple[Any, ...] = (wire.encode_address(address), wire.encode_address(asset), encode_place(epoch))
     return Call("tally_getStatement", (*params, cursor) if cursor is not None else params, _decode_statement)
 
 
@@ -250,7 +280,7 @@ def quote(kind: str, details: Mapping[str, Any]) -> Call[Payment]:
 
 def decode_info(form: Any) -> NodeInfo:
     """Raises `BadReply` also when the parts contradict each other: parameters, domain, settlement, chain ids."""
-    parameters = _decode_parameters(wire.get_field(form, "parameters", "info"))
+    parameters = decode_parameters(wire.get_field(form, "parameters", "info"))
     domain = decode_domain(wire.get_field(form, "domain", "info"))
     stated = Domain.of(
         wire.decode_quantity(wire.get_field(form, "l1ChainId", "info"), "l1ChainId", MAX_U64),
@@ -260,13 +290,14 @@ def decode_info(form: Any) -> NodeInfo:
     if not parameters.domain == domain == stated or ledger_chain_id != domain.chain_id:
         raise BadReply("parameters, domain, settlement and chain ids of the node are not of one ledger")
     return NodeInfo(
-        name=_take_text(form, "name"),
-        version=_take_text(form, "version"),
+        name=take_text(form, "name"),
+        version=take_text(form, "version"),
         domain=domain,
         parameters=parameters,
         operator=wire.decode_address(wire.get_field(form, "operator", "info"), "operator"),
-        assets=tuple([_decode_asset(asset) for asset in _take_list(form, "assets")]),
+        assets=tuple([_decode_asset(asset) for asset in take_list(form, "assets")]),
         epoch=wire.decode_quantity(wire.get_field(form, "epoch", "info"), "epoch", MAX_U64),
+        escrow=_decode_escrow(wire.get_field(form, "escrow", "info")),
         form=form,
     )
 
@@ -285,10 +316,26 @@ def decode_domain(form: Any) -> Domain:
 def decode_held_receipt(form: Any) -> HeldReceipt:
     """Raises `MalformedRequest`, `MalformedPayment` or `BadReply`; nothing is verified."""
     receipt = wire.decode_receipt(form)
+    return HeldReceipt(receipt, _decode_status(form), form)
+
+
+def decode_held_instruction_receipt(form: Any) -> HeldInstructionReceipt:
+    """Raises `MalformedRequest`, `MalformedInstruction` or `BadReply`; nothing is verified."""
+    receipt = wire.decode_instruction_receipt(form)
+    return HeldInstructionReceipt(receipt, _decode_status(form), form)
+
+
+def decode_any_receipt(form: Any) -> AnyHeldReceipt:
+    """Of a payment or an instruction: the one that is in it. Raises as the two above."""
+    is_instruction = isinstance(form, dict) and "instruction" in form and "payment" not in form
+    return decode_held_instruction_receipt(form) if is_instruction else decode_held_receipt(form)
+
+
+def _decode_status(form: Any) -> str:
     status = wire.get_field(form, "status", "receipt")
     if status not in RECEIPT_STATUSES:
         raise BadReply(f"receipt status {status!r} is not known")
-    return HeldReceipt(receipt, status, form)
+    return str(status)
 
 
 def decode_payment_proof(form: Any) -> PaymentProof:
@@ -308,20 +355,62 @@ def decode_payment_form(form: Any) -> Payment:
 
 
 def _decode_quote(form: Any) -> Payment:
-    return decode_payment_form(wire.get_field(form, "payment", "quote"))
+    payment = decode_payment_form(wire.get_field(form, "payment", "quote"))
+    total = wire.decode_quantity(wire.get_field(form, "total", "quote"), "total", MAX_U256)
+    if total != payment.total:
+        raise BadReply(f"the quote says {total} in all, its payment moves {payment.total}")
+    return payment
 
 
-def _decode_parameters(form: Any) -> Parameters:
+def decode_parameters(form: Any) -> Parameters:
+    """The chain parameters as `Parameters.to_json` publishes them. Raises `BadReply` for any other JSON."""
     parameters = Parameters(
         l1_chain_id=wire.decode_quantity(wire.get_field(form, "l1ChainId", "parameters"), "l1ChainId", MAX_U64),
         settlement=wire.decode_address(wire.get_field(form, "settlement", "parameters"), "settlement"),
         native_asset=wire.decode_address(wire.get_field(form, "nativeAsset", "parameters"), "nativeAsset"),
         deployed_at=wire.decode_quantity(wire.get_field(form, "deployedAt", "parameters"), "deployedAt", MAX_U64),
+        market=_decode_market(form),
     )
     # Block 1 commits to exactly this JSON; a parameter more or less is a protocol that this client does not know.
     if parameters.to_json() != form:
         raise BadReply("the chain parameters are not those of this version of the protocol")
     return parameters
+
+
+def _decode_market(form: Any) -> Market:
+    def take(name: str) -> int:
+        return wire.decode_quantity(wire.get_field(form, name, "parameters"), name, SHARES)
+
+    rates = wire.get_field(form, "storageRates", "parameters")
+    if not isinstance(rates, dict) or len(rates) > MAX_ASSETS:
+        raise BadReply(f"storageRates: not an object with at most {MAX_ASSETS} assets")
+    market = Market(
+        validator_share=take("validatorShare"),
+        owner_share=take("ownerShare"),
+        commission=take("commission"),
+        storage_rates=tuple(
+            sorted(
+                [
+                    (wire.decode_address(asset, "storageRates"), wire.decode_quantity(rate, "storageRates", MAX_U64))
+                    for asset, rate in rates.items()
+                ]
+            )
+        ),
+    )
+    try:
+        market.check()
+    except ValueError as error:
+        raise BadReply(f"parameters: {error}") from error
+    return market
+
+
+def _decode_escrow(form: Any) -> bytes | None:
+    if form is None:
+        return None
+    text = wire.get_field(form, "publicKey", "escrow")
+    if not isinstance(text, str) or not _PUBLIC_KEY.fullmatch(text):
+        raise BadReply("escrow.publicKey: a public key is 0x and 66 hex digits, the first of them 02 or 03")
+    return bytes.fromhex(text[2:])
 
 
 def _decode_asset(form: Any) -> Asset:
@@ -330,7 +419,7 @@ def _decode_asset(form: Any) -> Asset:
     symbol, decimals = wire.get_field(form, "symbol", "asset"), wire.get_field(form, "decimals", "asset")
     return Asset(
         address=address,
-        symbol=wire.encode_address(address)[:8] + "…" if symbol is None else _take_text(form, "symbol"),
+        symbol=wire.encode_address(address)[:8] + "…" if symbol is None else take_text(form, "symbol"),
         decimals=None if decimals is None else wire.decode_quantity(decimals, "asset.decimals", 255),
         is_native=wire.get_field(form, "native", "asset") is True,
     )
@@ -345,10 +434,18 @@ def _decode_account(form: Any) -> Account:
             wire.decode_address(wire.get_field(line, "asset", "balance"), "asset"): wire.decode_quantity(
                 wire.get_field(line, "balance", "balance"), "balance", MAX_U128
             )
-            for line in _take_list(form, "balances")
+            for line in take_list(form, "balances")
         },
         form=form,
+        roles=tuple([decode_role(role) for role in take_list(form, "roles")]),
+        owner_under=decode_optional_address(form, "ownerUnder"),
     )
+
+
+def decode_role(value: Any) -> str:
+    if not isinstance(value, str) or value not in ROLE_BITS:
+        raise BadReply(f"a role is one of: {' '.join(ROLE_BITS)}")
+    return value
 
 
 def _decode_block(form: Any) -> SignedBlock:
@@ -358,7 +455,7 @@ def _decode_block(form: Any) -> SignedBlock:
         header=header,
         signature=signature,
         stated_hash=wire.decode_hash(wire.get_field(header_form, "hash", "block"), "block.hash"),
-        records=tuple([wire.decode_record(record) for record in _take_list(form, "records")]),
+        records=tuple([wire.decode_record(record) for record in take_list(form, "records")]),
     )
 
 
@@ -392,8 +489,8 @@ def _decode_committed_account(form: Any) -> CommittedAccount:
 
 
 def _decode_statement(form: Any) -> StatementPage:
-    entries = [_decode_debit(entry) for entry in _take_list(form, "debits")]
-    entries += [_decode_credit(entry) for entry in _take_list(form, "credits")]
+    entries = [_decode_debit(entry) for entry in take_list(form, "debits")]
+    entries += [_decode_credit(entry) for entry in take_list(form, "credits")]
     return StatementPage(
         asset=wire.decode_address(wire.get_field(form, "asset", "statement"), "asset"),
         epoch=wire.decode_quantity(wire.get_field(form, "epoch", "statement"), "epoch", MAX_U64),
@@ -402,7 +499,7 @@ def _decode_statement(form: Any) -> StatementPage:
         entries=tuple(sorted(entries, key=lambda line: (line.block, line.record, line.output))),
         debits=_decode_side(form, "debits"),
         credits=_decode_side(form, "credits"),
-        cursor=_take_cursor(form),
+        cursor=take_cursor(form),
         form=form,
     )
 
@@ -444,10 +541,10 @@ def _take_number(form: Any, name: str, limit: int) -> int:
 
 
 def _decode_payments_page(form: Any) -> PaymentsPage:
-    items = _take_list(form, "items")
+    items = take_list(form, "items")
     for item in items:
-        _take_object(item)
-    return PaymentsPage(tuple(items), _take_cursor(form))
+        take_object(item)
+    return PaymentsPage(tuple(items), take_cursor(form))
 
 
 def _decode_optional(form: Any, name: str, limit: int = MAX_U64) -> int | None:
@@ -455,33 +552,38 @@ def _decode_optional(form: Any, name: str, limit: int = MAX_U64) -> int | None:
     return None if value is None else wire.decode_quantity(value, name, limit)
 
 
-def _encode_place(place: int | str | bytes) -> str:
+def decode_optional_address(form: Any, name: str) -> Address | None:
+    value = wire.get_field(form, name, "reply")
+    return None if value is None else wire.decode_address(value, name)
+
+
+def encode_place(place: int | str | bytes) -> str:
     if isinstance(place, bytes):
         return wire.encode_bytes(place)
     return place if isinstance(place, str) else hex(place)
 
 
-def _take_text(form: Any, name: str) -> str:
+def take_text(form: Any, name: str) -> str:
     value = wire.get_field(form, name, "reply")
     if not isinstance(value, str):
         raise BadReply(f"{name} is not text")
     return value
 
 
-def _take_list(form: Any, name: str) -> list[Any]:
+def take_list(form: Any, name: str) -> list[Any]:
     value = wire.get_field(form, name, "reply")
     if not isinstance(value, list):
         raise BadReply(f"{name} is not a list")
     return value
 
 
-def _take_object(form: Any) -> dict[str, Any]:
+def take_object(form: Any) -> dict[str, Any]:
     if not isinstance(form, dict):
         raise BadReply("not an object")
     return form
 
 
-def _take_cursor(form: Any) -> str | None:
+def take_cursor(form: Any) -> str | None:
     cursor = form.get("cursor")
     if cursor is not None and not isinstance(cursor, str):
         raise BadReply("the cursor is not text")

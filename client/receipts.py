@@ -1,8 +1,9 @@
 """Receipts on the client's own disk. Whoever holds them needs no operator to prove what was promised.
 
-`<directory>/<ledger chain id>/<payment id>.json` holds a receipt exactly as it came; `…/proofs/<id>.json` what is
-needed to claim a withdrawal from Ethereum; `…/pending/<id>.json` a signed payment whose outcome is not known yet, with
-the time it was first sent; `…/disputed/<id>.json` an answer to one that does not hold. All are written whole and synced
+`<directory>/<ledger chain id>/<id>.json` holds the receipt of a payment or an instruction exactly as it came;
+`…/proofs/<id>.json` what is needed to claim a withdrawal from Ethereum; `…/pending/<id>.json` what was signed and whose
+outcome is not known yet, with the time it was first sent: a payment, an instruction, or an upload, which is both and
+goes by its payment's id; `…/disputed/<id>.json` an answer to one that does not hold. All are written whole and synced
 before anything is reported.
 """
 
@@ -11,17 +12,24 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from chain import wire
 from chain.errors import Refusal
-from chain.payment import Payment
-from chain.primitives import MAX_U64, Hash, Signature
+from chain.instruction import SignedInstruction
+from chain.payment import SignedPayment
+from chain.primitives import MAX_U64, Hash
 from client.errors import BadReply, ClientError
 from client.files import get_home, remove_durably, write_durably
-from client.protocol import HeldReceipt, PaymentProof, decode_held_receipt, decode_payment_form, decode_payment_proof
+from client.protocol import (
+    AnyHeldReceipt,
+    PaymentProof,
+    decode_any_receipt,
+    decode_payment_form,
+    decode_payment_proof,
+)
 
 _FILE: Final = re.compile(r"0x[0-9a-f]{64}\.json", re.ASCII)
 _RANKS: Final = {"accepted": 0, "committed": 1, "final": 2, "void": 2}
@@ -31,14 +39,21 @@ class DamagedFile(ClientError):
     """A file of ours that does not hold what was written to it."""
 
 
-class PendingPayment(msgspec.Struct, frozen=True):
+Signed: TypeAlias = SignedPayment | SignedInstruction
+
+
+class Pending(msgspec.Struct, frozen=True):
     """Signed and sent, unanswered."""
 
-    id: Hash
-    payment: Payment
-    signature: Signature
+    records: tuple[Signed, ...]
+    """One payment, one instruction, or the listing and the payment of an upload: all get into the ledger, or none."""
     sent_at_ms: int
     """When it was sent first, by this machine's clock."""
+
+    @property
+    def id(self) -> Hash:
+        """The record's; an upload goes by its payment's."""
+        return self.records[-1].id
 
 
 class ReceiptStore:
@@ -57,11 +72,11 @@ class ReceiptStore:
         return [ReceiptStore(int(name), root) for name in names if name.isascii() and name.isdecimal()]
 
     @staticmethod
-    def encode(held: HeldReceipt) -> bytes:
+    def encode(held: AnyHeldReceipt) -> bytes:
         """The file's content: the JSON as it came, indented."""
         return _encode(held.form)
 
-    def save(self, held: HeldReceipt) -> Path:
+    def save(self, held: AnyHeldReceipt) -> Path:
         """Keeps a receipt; one that says more (committed, final) takes the place of one that says less, never the
         other way round. Returns its path."""
         path = self.get_path(held.id)
@@ -71,17 +86,17 @@ class ReceiptStore:
                 write_durably(path, _encode(held.form))
         return path
 
-    def find(self, payment_id: Hash) -> HeldReceipt | None:
-        """Raises `DamagedFile`."""
-        path = self.get_path(payment_id)
+    def find(self, record_id: Hash) -> AnyHeldReceipt | None:
+        """Of a payment or an instruction. Raises `DamagedFile`."""
+        path = self.get_path(record_id)
         if not path.exists():
             return None
         try:
-            held = decode_held_receipt(_read(path))
+            held = decode_any_receipt(_read(path))
         except (Refusal, BadReply) as error:
             raise DamagedFile(f"{path} is not a receipt: {error}") from error
-        if held.id != payment_id:
-            raise DamagedFile(f"{path} holds the receipt of another payment, 0x{held.id.hex()}")
+        if held.id != record_id:
+            raise DamagedFile(f"{path} holds the receipt of something else, 0x{held.id.hex()}")
         return held
 
     def get_ids(self) -> Iterator[Hash]:
@@ -102,54 +117,82 @@ class ReceiptStore:
         except (Refusal, BadReply) as error:
             raise DamagedFile(f"{path} is not a payment proof: {error}") from error
 
-    def save_disputed(self, payment_id: Hash, held: HeldReceipt) -> Path:
-        """What the node answered to that payment and what does not hold: evidence, kept apart from receipts."""
-        path = self.get_path(payment_id, "disputed")
+    def save_disputed(self, record_id: Hash, held: AnyHeldReceipt) -> Path:
+        """What the node answered to that record and what does not hold: evidence, kept apart from receipts."""
+        path = self.get_path(record_id, "disputed")
         write_durably(path, _encode(held.form))
         return path
 
-    def save_pending(self, pending: PendingPayment) -> Path:
-        """Before the payment leaves: whatever happens next, it can be sent again as it was. Raises FileExistsError if
-        it is pending already."""
+    def save_pending(self, pending: Pending) -> Path:
+        """Before it leaves: whatever happens next, it can be sent again as it was. Raises FileExistsError if it is
+        pending already."""
         path = self.get_path(pending.id, "pending")
-        form = {
-            "payment": wire.encode_payment(pending.payment),
-            "signature": wire.encode_bytes(pending.signature),
-            "sentAt": hex(pending.sent_at_ms),
-        }
-        write_durably(path, _encode(form), is_new=True)
+        write_durably(path, _encode(_encode_pending(pending)), is_new=True)
         return path
 
-    def find_pending(self, payment_id: Hash) -> PendingPayment | None:
+    def find_pending(self, record_id: Hash) -> Pending | None:
         """Raises `DamagedFile`."""
-        path = self.get_path(payment_id, "pending")
+        path = self.get_path(record_id, "pending")
         if not path.exists():
             return None
-        form = _read(path)
         try:
-            return PendingPayment(
-                id=payment_id,
-                payment=decode_payment_form(wire.get_field(form, "payment", "pending")),
-                signature=wire.decode_signature(wire.get_field(form, "signature", "pending"), "signature"),
-                sent_at_ms=wire.decode_quantity(wire.get_field(form, "sentAt", "pending"), "sentAt", MAX_U64),
-            )
+            return _decode_pending(_read(path), record_id)
         except Refusal as error:
-            raise DamagedFile(f"{path} is not a pending payment: {error}") from error
+            raise DamagedFile(f"{path} does not hold what was sent: {error}") from error
 
     def get_pending_ids(self) -> Iterator[Hash]:
         return _list_ids(self.directory / "pending")
 
-    def remove_pending(self, payment_id: Hash) -> None:
-        remove_durably(self.get_path(payment_id, "pending"))
+    def remove_pending(self, record_id: Hash) -> None:
+        remove_durably(self.get_path(record_id, "pending"))
 
-    def get_path(self, payment_id: Hash, folder: str = "") -> Path:
+    def get_path(self, record_id: Hash, folder: str = "") -> Path:
         """Where a receipt is, or would be; `folder`: `proofs`, `pending` or `disputed` for those."""
-        return self.directory / folder / f"0x{payment_id.hex()}.json"
+        return self.directory / folder / f"0x{record_id.hex()}.json"
 
 
 def get_receipts_directory() -> Path:
     directory = os.environ.get("TALLY_RECEIPTS_DIR")
     return Path(directory) if directory else get_home() / "receipts"
+
+
+def _encode_pending(pending: Pending) -> dict[str, Any]:
+    """`{payment, signature, sentAt}`, `{instruction, signature, sentAt}`, or for an upload
+    `{listingId, listing, listingSignature, payment, signature, sentAt}`."""
+    form: dict[str, Any] = {}
+    *before, record = pending.records
+    for listing in before:
+        if isinstance(listing, SignedInstruction):
+            form["listingId"] = wire.encode_bytes(listing.id)
+            form["listing"] = wire.encode_instruction(listing.instruction)
+            form["listingSignature"] = wire.encode_bytes(listing.signature)
+    if isinstance(record, SignedPayment):
+        form["payment"] = wire.encode_payment(record.payment)
+    else:
+        form["instruction"] = wire.encode_instruction(record.instruction)
+    return {**form, "signature": wire.encode_bytes(record.signature), "sentAt": hex(pending.sent_at_ms)}
+
+
+def _decode_pending(form: Any, record_id: Hash) -> Pending:
+    """Inverse of `_encode_pending`. The last record's id is the file's name; a listing's is in it.
+
+    Raises `MalformedRequest`, `MalformedPayment` or `MalformedInstruction`.
+    """
+    signature = wire.decode_signature(wire.get_field(form, "signature", "pending"), "signature")
+    sent_at_ms = wire.decode_quantity(wire.get_field(form, "sentAt", "pending"), "sentAt", MAX_U64)
+    if "instruction" in form:
+        instruction = wire.decode_instruction(form["instruction"])
+        return Pending((SignedInstruction(record_id, instruction, signature),), sent_at_ms)
+    payment = decode_payment_form(wire.get_field(form, "payment", "pending"))
+    signed = SignedPayment(record_id, payment, signature)
+    if "listing" not in form:
+        return Pending((signed,), sent_at_ms)
+    listing = SignedInstruction(
+        wire.decode_hash(wire.get_field(form, "listingId", "pending"), "listingId"),
+        wire.decode_instruction(form["listing"]),
+        wire.decode_signature(wire.get_field(form, "listingSignature", "pending"), "listingSignature"),
+    )
+    return Pending((listing, signed), sent_at_ms)
 
 
 def _list_ids(directory: Path) -> Iterator[Hash]:

@@ -11,9 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from chain import wire
-from chain.primitives import Address
+from chain.instruction import MEMBERS, Instruction, ListFile, get_type
+from chain.primitives import ZERO_HASH, Address
 from client.amounts import format_amount
-from client.protocol import Asset, HeldReceipt
+from client.protocol import AnyHeldReceipt, Asset, HeldInstructionReceipt, HeldReceipt
 
 _WIDEST = 1000
 """Columns: what does not fit a terminal's line goes on in the next, and can still be copied."""
@@ -63,32 +64,76 @@ def print_fields(fields: Iterable[tuple[str, str]]) -> None:
     _console.print(table)
 
 
-def print_receipt(held: HeldReceipt, assets: Sequence[Asset], path: str) -> None:
+def print_receipt(held: AnyHeldReceipt, assets: Sequence[Asset], path: str) -> None:
     """A receipt's essentials, and where it is."""
     receipt = held.receipt
-    payment, header = receipt.signed.payment, receipt.header
-    asset = find_asset(payment.asset, assets)
+    header = receipt.header
+    what = describe_payment(held, assets) if isinstance(held, HeldReceipt) else describe_instruction(held, assets)
     fields = [
-        ("payment", wire.encode_bytes(receipt.signed.id)),
+        ("payment" if isinstance(held, HeldReceipt) else "instruction", wire.encode_bytes(held.id)),
         ("status", held.status),
-        ("kind", payment.kind),
-        ("from", wire.encode_address(payment.payer)),
+        *what,
+        ("block", f"{header.number}, record {receipt.index} of {header.record_count}"),
+        ("time", show_time_ms(header.timestamp)),
     ]
-    for output in payment.outputs:
-        fields.append(("to", f"{wire.encode_address(output.to)}  {show_amount(output.amount, asset)}"))
-    fields += [("nonce", str(payment.nonce))]
-    if any(payment.reference):
-        fields.append(("reference", wire.encode_bytes(payment.reference)))
-    if payment.memo:
-        fields.append(("memo", show_text(payment.memo)))
-    fields.append(("block", f"{header.number}, record {receipt.index} of {header.record_count}"))
-    fields.append(("time", show_time_ms(header.timestamp)))
     if receipt.inclusion is not None:
         inclusion = receipt.inclusion
         fields.append(("epoch", f"{inclusion.commitment.epoch}, on Ethereum since {show_time(inclusion.included_at)}"))
         fields.append(("l1 transaction", wire.encode_bytes(inclusion.l1_transaction)))
     fields.append(("receipt", path))
     print_fields(fields)
+
+
+def describe_payment(held: HeldReceipt, assets: Sequence[Asset]) -> list[tuple[str, str]]:
+    payment = held.receipt.signed.payment
+    asset = find_asset(payment.asset, assets)
+    fields = [("kind", payment.kind), ("from", wire.encode_address(payment.payer))]
+    for output in payment.outputs:
+        fields.append(("to", f"{wire.encode_address(output.to)}  {show_amount(output.amount, asset)}"))
+    fields.append(("nonce", str(payment.nonce)))
+    if any(payment.reference):
+        fields.append(("reference", wire.encode_bytes(payment.reference)))
+    if payment.memo:
+        fields.append(("memo", show_text(payment.memo)))
+    return fields
+
+
+def describe_instruction(held: HeldInstructionReceipt, assets: Sequence[Asset]) -> list[tuple[str, str]]:
+    instruction = held.receipt.signed.instruction
+    return [("type", get_type(instruction)), *show_instruction(instruction, assets)]
+
+
+def show_instruction(instruction: Instruction, assets: Sequence[Asset]) -> list[tuple[str, str]]:
+    """Its members by name; what was left empty is left out."""
+    fields = []
+    for kind, name, attribute in MEMBERS[get_type(instruction)]:
+        value = getattr(instruction, attribute)
+        if isinstance(instruction, ListFile) and name == "asset":
+            asset = find_asset(value, assets)
+            fields.append((name, f"{asset.symbol if asset else 'unknown'} {wire.encode_address(value)}"))
+        elif isinstance(instruction, ListFile) and name == "price":
+            fields.append((name, show_amount(value, find_asset(instruction.asset, assets))))
+        elif isinstance(instruction, ListFile) and name == "sealedKey":
+            fields.append(("escrow", _describe_escrow(instruction)))
+        elif value not in (0, "", (), ZERO_HASH) or name == "nonce":
+            fields.append((name, _show_member(kind, value)))
+    return fields
+
+
+def _describe_escrow(listing: ListFile) -> str:
+    if listing.key_hash == ZERO_HASH:
+        return "the content is not encrypted"
+    return "the node hands the key to buyers" if listing.sealed_key else "you hand the key to buyers"
+
+
+def _show_member(kind: str, value: Any) -> str:
+    if kind == "address":
+        return wire.encode_address(value)
+    if kind in ("bytes32", "bytes"):
+        return wire.encode_bytes(value)
+    if kind == "string[]":
+        return ", ".join([show_text(text) for text in value])
+    return show_text(value) if kind == "string" else str(value)
 
 
 def find_asset(address: Address, assets: Sequence[Asset]) -> Asset | None:

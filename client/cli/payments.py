@@ -11,14 +11,14 @@ from chain.errors import NotFound
 from chain.kinds import TIP, TRANSFER, WITHDRAW
 from chain.payment import Output
 from chain.primitives import Address, Hash
-from chain.receipt import check_inclusion, check_receipt
+from chain.receipt import check_inclusion, check_instruction_receipt, check_receipt
 from client.cli import options, output
 from client.cli.exits import BadUsage, NotYet
-from client.errors import OutcomeUnknown
+from client.errors import BadReply, OutcomeUnknown
 from client.files import write_durably
 from client.ledgers import Ledger
 from client.node import Node
-from client.protocol import Asset, HeldReceipt, NodeInfo
+from client.protocol import AnyHeldReceipt, Asset, HeldReceipt, NodeInfo
 from client.receipts import ReceiptStore
 from client.settlement import Ethereum
 from client.wallet import resend
@@ -28,7 +28,9 @@ _STAGES: Final = {"accepted": 0, "committed": 1, "final": 2}
 
 To = Annotated[str, typer.Argument(help="Whom to pay: an address, or the name of one of your keys.")]
 Amount = Annotated[str, typer.Argument(help="In units of the asset, such as 1.5.")]
-PaymentId = Annotated[str, typer.Argument(metavar="ID", help="The payment's id, or a file with a receipt of it.")]
+RecordId = Annotated[
+    str, typer.Argument(metavar="ID", help="Of a payment or an instruction, or a file with its receipt.")
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Write the receipt's JSON to this file, too.")]
 Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait at most.")]
 
@@ -176,7 +178,7 @@ def withdraw(
 
 
 def receipt(
-    payment_id: PaymentId,
+    record_id: RecordId,
     wait: Annotated[str | None, typer.Option("--wait", help="Until it is `committed` or `final`.")] = None,
     timeout_s: Timeout = 7200.0,
     out: Out = None,
@@ -189,10 +191,10 @@ def receipt(
     settlement: options.Settlement = None,
     is_json: options.Json = False,
 ) -> None:
-    """Fetch a receipt, check it, and keep it."""
+    """Fetch the receipt of a payment or an instruction, check it, and keep it."""
     if wait is not None and wait not in ("committed", "final"):
         raise BadUsage("--wait committed, or --wait final")
-    wanted = options.parse_payment_id(payment_id)
+    wanted = options.parse_payment_id(record_id)
     if is_offline:
         held, store = _find_stored(wanted)
         assets: tuple[Asset, ...] = ()
@@ -205,8 +207,8 @@ def receipt(
             held = _wait_for_receipt(node, store, wanted, wait, timeout_s)
             _check(held, ledger)
             store.save(held)
-            store.remove_pending(wanted)
-            if held.receipt.inclusion is not None and held.receipt.signed.payment.kind == WITHDRAW:
+            _settle_pending(node, ledger, store, wanted)
+            if held.receipt.inclusion is not None and _is_withdrawal(held):
                 store.save_proof(node.get_payment_proof(wanted))
     _show_receipt(held, assets, store, out, is_json)
 
@@ -215,7 +217,7 @@ def receipt(
 
 
 def _show_receipt(
-    held: HeldReceipt, assets: tuple[Asset, ...], store: ReceiptStore, out: Path | None, is_json: bool
+    held: AnyHeldReceipt, assets: tuple[Asset, ...], store: ReceiptStore, out: Path | None, is_json: bool
 ) -> None:
     if out is not None:
         write_durably(out.absolute(), store.encode(held))
@@ -225,43 +227,62 @@ def _show_receipt(
         output.print_receipt(held, assets, str(store.get_path(held.id)))
 
 
-def _find_stored(payment_id: Hash) -> tuple[HeldReceipt, ReceiptStore]:
+def _find_stored(record_id: Hash) -> tuple[AnyHeldReceipt, ReceiptStore]:
     for store in ReceiptStore.get_all():
-        held = store.find(payment_id)
+        held = store.find(record_id)
         if held is not None:
             return held, store
-    raise NotFound(f"a receipt of payment {wire.encode_bytes(payment_id)}")
+    raise NotFound(f"a receipt of {wire.encode_bytes(record_id)}")
 
 
-def _resend(node: Node, ledger: Ledger, store: ReceiptStore, payment_id: Hash) -> None:
+def _resend(node: Node, ledger: Ledger, store: ReceiptStore, record_id: Hash) -> None:
     """Needs no key: what is sent is what was signed then."""
-    if resend(node, ledger, store, payment_id) is None:
-        output.note("no payment of that id is pending here; asking for its receipt")
+    if resend(node, ledger, store, record_id) is None:
+        output.note("nothing of that id is pending here; asking for its receipt")
+
+
+def _settle_pending(node: Node, ledger: Ledger, store: ReceiptStore, record_id: Hash) -> None:
+    """Its receipt is on disk. Of an upload, the listing's gets there before the pending copy goes."""
+    pending = store.find_pending(record_id)
+    for record in pending.records[:-1] if pending else ():
+        held = node.get_any_receipt(record.id)
+        _check(held, ledger)
+        store.save(held)
+    store.remove_pending(record_id)
 
 
 def _wait_for_receipt(
-    node: Node, store: ReceiptStore, payment_id: Hash, wait: str | None, timeout_s: float
-) -> HeldReceipt:
+    node: Node, store: ReceiptStore, record_id: Hash, wait: str | None, timeout_s: float
+) -> AnyHeldReceipt:
     deadline = time.monotonic() + timeout_s
     stage = _STAGES[wait] if wait else 0
     while True:
         try:
-            held = node.get_receipt(payment_id)
+            held = node.get_any_receipt(record_id)
         except NotFound:
-            if store.find_pending(payment_id) is not None:
+            if store.find_pending(record_id) is not None:
                 cause = "the node does not have it; `--resend` sends it again, and charges once"
-                raise OutcomeUnknown(payment_id, cause) from None
+                raise OutcomeUnknown(record_id, cause) from None
             raise
+        if held.id != record_id:
+            raise BadReply(f"the node answers with the receipt of {wire.encode_bytes(held.id)}")
         if _STAGES.get(held.status, 2) >= stage:
             return held
         if time.monotonic() >= deadline:
-            raise NotYet(f"payment {wire.encode_bytes(payment_id)} is {held.status} after {timeout_s:g} s")
+            raise NotYet(f"{wire.encode_bytes(record_id)} is {held.status} after {timeout_s:g} s")
         time.sleep(_POLL_S)
 
 
-def _check(held: HeldReceipt, ledger: Ledger) -> None:
+def _is_withdrawal(held: AnyHeldReceipt) -> bool:
+    return isinstance(held, HeldReceipt) and held.receipt.signed.payment.kind == WITHDRAW
+
+
+def _check(held: AnyHeldReceipt, ledger: Ledger) -> None:
     """Raises `InvalidProof` or `InvalidSignature`. Ethereum is not asked: that is `tally verify`."""
-    check_receipt(held.receipt, ledger.domain, ledger.operator)
+    if isinstance(held, HeldReceipt):
+        check_receipt(held.receipt, ledger.domain, ledger.operator)
+    else:
+        check_instruction_receipt(held.receipt, ledger.domain, ledger.operator)
     if held.receipt.inclusion is not None:
         check_inclusion(held.receipt.header, held.receipt.inclusion, ledger.domain)
 

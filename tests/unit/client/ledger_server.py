@@ -6,12 +6,15 @@ from chain import wire
 from chain.block import DEPOSIT, PAYMENT, Deposit, Record
 from chain.errors import NotFound
 from chain.evidence import build_withdrawal_claim
+from chain.instruction import SignedInstruction
 from chain.kinds import WITHDRAW
+from chain.market import OWNER
 from chain.payment import SignedPayment, check_signed_payment
 from chain.primitives import Address
 from chain.statement import Withdrawal
 from chain.transition import check_payment
 from client.protocol import decode_payment_form
+from client.receipts import Signed
 from tests.unit.client.scene import DOMAIN, OPERATOR, PARAMETERS, SETTLEMENT, TOKEN, Scene, name_transaction
 
 
@@ -44,11 +47,12 @@ class LedgerServer:
             "headBlock": hex(self.scene.replay.state.block_number),
             "lastCommitment": None,
             "parameters": PARAMETERS.to_json(),
+            "escrow": None,
         }
 
     def tally_getAccount(self, address: str) -> dict[str, Any]:
         state, account = self.scene.replay.state, wire.decode_address(address, "address")
-        nonces = state.get_nonces(account)
+        nonces, roles = state.get_nonces(account), state.get_roles(account)
         return {
             "address": address,
             "nonceBase": hex(nonces.base),
@@ -57,7 +61,8 @@ class LedgerServer:
                 {"asset": wire.encode_address(asset), "balance": hex(state.get_balance(asset, account))}
                 for asset in state.assets
             ],
-            "roles": [],
+            "roles": roles.names,
+            "ownerUnder": wire.encode_address(roles.validator) if roles.has(OWNER) else None,
         }
 
     def tally_sendPayment(self, payment: Any, signature: str) -> dict[str, Any]:
@@ -73,6 +78,7 @@ class LedgerServer:
 
     def tally_getPaymentProof(self, payment_id: str) -> dict[str, Any]:
         signed = self._get(payment_id)
+        assert isinstance(signed, SignedPayment)
         receipt = self.scene.get_receipt(signed)
         if signed.payment.kind != "withdraw" or receipt["commitment"] is None:
             return {"receipt": receipt, "withdrawal": None, "assetIndex": None}
@@ -167,17 +173,17 @@ class LedgerServer:
             and wanted.get("reference", wire.encode_bytes(payment.reference)) == wire.encode_bytes(payment.reference)
         )
 
-    def _find(self, payment_id: bytes) -> SignedPayment | None:
+    def _find(self, record_id: bytes) -> Signed | None:
         for block, _ in self.scene.blocks:
             for record in block.records:
-                if isinstance(record, SignedPayment) and record.id == payment_id:
+                if not isinstance(record, Deposit) and record.id == record_id:
                     return record
         return None
 
-    def _get(self, payment_id: str) -> SignedPayment:
-        signed = self._find(wire.decode_hash(payment_id, "id"))
+    def _get(self, record_id: str) -> Signed:
+        signed = self._find(wire.decode_hash(record_id, "id"))
         if signed is None:
-            raise NotFound(f"payment {payment_id}")
+            raise NotFound(f"payment or instruction {record_id}")
         return signed
 
 
@@ -186,6 +192,8 @@ def list_changes(record: Record, account: Address, asset: Address) -> list[tuple
     if isinstance(record, Deposit):
         is_ours = (record.account, record.asset) == (account, asset)
         return [("credits", DEPOSIT, record.amount, {"output": "0x0"})] if is_ours else []
+    if isinstance(record, SignedInstruction):
+        return []
     payment = record.payment
     if payment.asset != asset:
         return []

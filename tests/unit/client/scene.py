@@ -17,15 +17,17 @@ from chain import wire
 from chain.block import Block, Deposit, Header, Record, build_records_tree, hash_header, make_deposit
 from chain.commitment import Commitment, compute_stored_hash, hash_commitment
 from chain.hashing import keccak
+from chain.instruction import Instruction, SignedInstruction, compute_instruction_id
 from chain.ledger import Ledger as Replay
 from chain.merkle import ListTree
-from chain.params import Parameters
+from chain.params import Market, Parameters
 from chain.payment import Output, Payment, SignedPayment, compute_payment_id
 from chain.primitives import ETHER, ZERO_HASH, Address, Hash
 from chain.receipt import Inclusion
 from chain.signatures import compute_address, sign_digest
 from client.audit.events import AssetListed, BlockRead, EpochCut, EpochSealed, Event
 from client.ledgers import FROM_CONTRACT, Ledger
+from client.receipts import Signed
 from client.settlement import COMMITMENT_ABI, COMMITTED_TOPIC, DEPOSITED_TOPIC
 from client.storage_proof import find_immutables, run_view
 from client.transport import Reply, Request
@@ -46,7 +48,10 @@ TOKEN: Final = b"\x7e" * 20
 SETTLEMENT: Final = b"\x5e" * 20
 DEPLOYED_AT: Final = 1_700_000_000
 CHALLENGE_PERIOD: Final = 3600
-PARAMETERS: Final = Parameters(l1_chain_id=31337, settlement=SETTLEMENT, native_asset=ETHER, deployed_at=DEPLOYED_AT)
+MARKET: Final = Market(validator_share=5_000, owner_share=4_500, commission=500, storage_rates=((TOKEN, 1 << 20),))
+PARAMETERS: Final = Parameters(
+    l1_chain_id=31337, settlement=SETTLEMENT, native_asset=ETHER, deployed_at=DEPLOYED_AT, market=MARKET
+)
 DOMAIN: Final = PARAMETERS.domain
 LEDGER: Final = Ledger(31337, SETTLEMENT, OPERATOR, FROM_CONTRACT)
 
@@ -54,6 +59,18 @@ LEDGER: Final = Ledger(31337, SETTLEMENT, OPERATOR, FROM_CONTRACT)
 def sign(payment: Payment, key: PrivateKey) -> SignedPayment:
     payment_id = compute_payment_id(payment, DOMAIN)
     return SignedPayment(payment_id, payment, sign_digest(key, payment_id))
+
+
+def sign_instruction(instruction: Instruction, key: PrivateKey) -> SignedInstruction:
+    instruction_id = compute_instruction_id(instruction, DOMAIN)
+    return SignedInstruction(instruction_id, instruction, sign_digest(key, instruction_id))
+
+
+def encode_content(signed: Signed) -> dict[str, Any]:
+    """The JSON of the payment or the instruction itself."""
+    if isinstance(signed, SignedPayment):
+        return wire.encode_payment(signed.payment)
+    return wire.encode_instruction(signed.instruction)
 
 
 def make_payment(to: Address, amount: int, nonce: int, *, kind: str = "transfer", **fields: Any) -> Payment:
@@ -106,17 +123,16 @@ class Scene:
         self.events.append(EpochCut(commitment.epoch, cut_at))
         self.events.append(EpochSealed(commitment, signature, name_transaction(commitment.epoch), included_at))
 
-    def get_receipt(self, signed: SignedPayment, status: str | None = None) -> dict[str, Any]:
+    def get_receipt(self, signed: Signed, status: str | None = None) -> dict[str, Any]:
         """In JSON, as the node gives it."""
         block, signature = next(pair for pair in self.blocks if signed in pair[0].records)
         index = block.records.index(signed)
         inclusion = self._find_inclusion(block)
         return wire.encode_receipt(
-            signed.id,
+            signed,
             status or ("committed" if inclusion else "accepted"),
             wire.encode_domain(DOMAIN),
-            wire.encode_payment(signed.payment),
-            signed.signature,
+            encode_content(signed),
             wire.encode_header(block.header, hash_header(block.header, DOMAIN), signature),
             index,
             build_records_tree(block.records).prove(index),
@@ -132,10 +148,10 @@ class Scene:
                 return Inclusion(commitment, index, tuple(siblings), name_transaction(commitment.epoch), included_at)
         return None
 
-    def _deposit(self, amount: int) -> Deposit:
+    def _deposit(self, amount: int, account: Address = ALICE) -> Deposit:
         index = len(self.deposits)
         l1_block = 10 + index
-        deposit = make_deposit(TOKEN, index, ALICE, amount, l1_block, name_block(l1_block), name_deposit(index))
+        deposit = make_deposit(TOKEN, index, account, amount, l1_block, name_block(l1_block), name_deposit(index))
         self.deposits.append(deposit)
         return deposit
 

@@ -16,7 +16,7 @@ from client.cli import books, options, output, run
 from client.cli.exits import BadUsage
 from client.ledgers import LedgerBook
 from client.protocol import Asset
-from client.receipts import PendingPayment, ReceiptStore
+from client.receipts import Pending, ReceiptStore
 from tests.unit.client.ledger_server import LedgerServer
 from tests.unit.client.scene import (
     ALICE,
@@ -308,7 +308,7 @@ class TestReceipts:
     ) -> None:
         signed = sign(make_payment(BOB, 7, 5), ALICE_KEY)
         store, now_ms = ReceiptStore(DOMAIN.chain_id), network.replay.state.timestamp
-        store.save_pending(PendingPayment(signed.id, signed.payment, signed.signature, now_ms))
+        store.save_pending(Pending((signed,), now_ms))
         name = wire.encode_bytes(signed.id)
         assert run(["receipt", name]) == 3
         assert "--resend" in capsys.readouterr().err

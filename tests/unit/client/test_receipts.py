@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from client.protocol import decode_held_receipt, decode_payment_proof
-from client.receipts import DamagedFile, PendingPayment, ReceiptStore, get_receipts_directory
+from client.receipts import DamagedFile, Pending, ReceiptStore, get_receipts_directory
 from tests.unit.client.scene import DOMAIN, Scene
 
 
@@ -62,13 +62,13 @@ def test_a_damaged_file_is_named(store: ReceiptStore, scene: Scene, content: byt
 def test_a_receipt_under_another_name_is_refused(store: ReceiptStore, scene: Scene) -> None:
     path = store.save(decode_held_receipt(scene.get_receipt(scene.first)))
     path.rename(store.get_path(scene.second.id))
-    with pytest.raises(DamagedFile, match="another payment"):
+    with pytest.raises(DamagedFile, match="something else"):
         store.find(scene.second.id)
 
 
 def test_a_pending_payment_comes_back_as_it_was_signed(store: ReceiptStore, scene: Scene) -> None:
     signed = scene.first
-    pending = PendingPayment(signed.id, signed.payment, signed.signature, 1_700_000_000_123)
+    pending = Pending((signed,), 1_700_000_000_123)
     store.save_pending(pending)
     assert store.find_pending(signed.id) == pending
     assert list(store.get_pending_ids()) == [signed.id]

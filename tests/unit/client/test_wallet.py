@@ -23,7 +23,7 @@ from client.errors import NonceWindowFull, OutcomeUnknown, RefusedByNode, Unreac
 from client.keys import SigningKey
 from client.node import Node
 from client.protocol import Account, HeldReceipt, decode_held_receipt
-from client.receipts import PendingPayment, ReceiptStore
+from client.receipts import Pending, ReceiptStore
 from client.wallet import MAX_CLOCK_DIFFERENCE_MS, NonceReservations, Wallet, check_answer
 from tests.unit.client.ledger_server import LedgerServer
 from tests.unit.client.scene import (
@@ -200,7 +200,7 @@ class TestPaying:
         self, wallet: Wallet, store: ReceiptStore
     ) -> None:
         theirs = sign(make_payment(BOB, 4, 5), ALICE_KEY)
-        store.save_pending(PendingPayment(theirs.id, theirs.payment, theirs.signature, 0))
+        store.save_pending(Pending((theirs,), 0))
         assert wallet.transfer(TOKEN, BOB, 4).receipt.signed.payment.nonce == 6
         assert list(store.get_pending_ids()) == [theirs.id]
 
@@ -252,12 +252,12 @@ class TestUnknownOutcomes:
         with pytest.raises(OutcomeUnknown) as raised:
             wallet.transfer(TOKEN, BOB, 9)
         monkeypatch.undo()
-        payment_id = raised.value.payment_id
+        payment_id = raised.value.record_id
         assert list(store.get_pending_ids()) == [payment_id]
         assert store.find(payment_id) is None
         held = wallet.resend(payment_id)
         assert held is not None
-        assert held.id == payment_id
+        assert [answer.id for answer in held] == [payment_id]
         assert server.scene.replay.state.get_balance(TOKEN, BOB) == 101 + 9
         assert list(store.get_pending_ids()) == []
         assert wallet.resend(payment_id) is None
