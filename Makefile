@@ -26,8 +26,18 @@ help: ## list the targets
 run: setup ## set up, then start a ledger with its own development Ethereum and demo traffic (ARGS='--port 9000 …')
 	$(BIN)/tally devnet --demo $(ARGS)
 
+# What computes goes over all cores, a file to a core; what starts processes, kills them and times out has the machine to
+# itself. Both run, whatever the first says.
+COMPUTING := tests/unit tests/property tests/vectors tests/contracts
 test: setup-dev node-tools ## set up, then run all tests (ARGS='-m "not long" tests/unit')
+ifeq ($(strip $(ARGS)),)
+	status=0; \
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(COMPUTING) || status=$$?; \
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(COMPUTING)) || status=$$?; \
+	exit $$status
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 bench: setup-dev ## set up, then measure; prints each figure beside its yardstick
 	$(BIN)/python -m benchmarks $(ARGS)
