@@ -221,6 +221,9 @@ def encode_payment(payment: Payment) -> dict[str, Any]:
 
 # --- instructions
 
+_instruction_decoder: Final = msgspec.json.Decoder(tuple[dict[str, str | int | list[str]], str])
+"""No deeper than any instruction: a decoder of whatever comes would follow it down until the stack ends."""
+
 
 def encode_instruction(instruction: Instruction) -> dict[str, Any]:
     """`{type, …}`: the name of its EIP-712 type, and the members of that."""
@@ -251,11 +254,9 @@ def decode_instruction(form: Any) -> Instruction:
 def decode_instruction_submission(params: bytes) -> tuple[Instruction, Signature]:
     """`[instruction, signature]` from its JSON text. Raises `MalformedInstruction` for whatever is not that."""
     try:
-        form = msgspec.json.decode(params)
-        if not isinstance(form, list) or len(form) != 2:
-            raise MalformedInstruction("the parameters are an instruction and its signature")
-        return decode_instruction(form[0]), decode_signature(form[1], "signature")
-    except (*_MALFORMED, RecursionError) as error:
+        form, signature = _instruction_decoder.decode(params)
+        return decode_instruction(form), decode_signature(signature, "signature")
+    except _MALFORMED as error:
         raise MalformedInstruction(str(error)) from error
 
 
