@@ -5,13 +5,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain.block import Header, build_records_tree, hash_header
+from chain import block
+from chain.block import Header, build_records_tree, encode_record_item, hash_header
 from chain.commitment import Commitment, hash_commitment
 from chain.errors import InvalidProof, InvalidSignature, Refusal
+from chain.instruction import INSTRUCTIONS
 from chain.merkle import ListTree
 from chain.payment import SignedPayment
 from chain.primitives import ZERO_HASH
-from chain.receipt import Inclusion, Receipt, check_inclusion, check_receipt
+from chain.receipt import (
+    Inclusion,
+    InstructionReceipt,
+    Receipt,
+    check_inclusion,
+    check_instruction_receipt,
+    check_receipt,
+)
 from chain.signatures import sign_digest
 from tests.unit.chain.actors import (
     ALICE_KEY,
@@ -26,6 +35,8 @@ from tests.unit.chain.actors import (
     sign,
     some_hash,
 )
+from tests.unit.chain.exchange import make_instruction
+from tests.unit.chain.exchange import sign as sign_instruction
 
 PAYMENT = sign(make_payment(valid_until=START_MS // 1000 + 100))
 RECORDS = (deposit(0), PAYMENT, sign(make_payment(nonce=1)))
@@ -94,6 +105,63 @@ def test_a_signed_commitment_or_payment_is_no_signed_header() -> None:
     for digest in (PAYMENT.id, hash_commitment(COMMITMENT, DOMAIN), receipt.header.records_root):
         forged = msgspec.structs.replace(receipt, header_signature=sign_digest(OPERATOR_KEY, digest))
         assert_refused(forged, InvalidSignature, "not by")
+
+
+# --- of instructions
+
+VALID_UNTIL = START_MS // 1000 + 100
+LISTING = sign_instruction(make_instruction("ListFile", valid_until=VALID_UNTIL))
+
+
+def make_instruction_receipt(**fields: Any) -> InstructionReceipt:
+    """Of the second of three records, with these fields of header and receipt changed; the header signed as it is."""
+    signed = fields.pop("signed", LISTING)
+    tree = build_records_tree((deposit(0), fields.pop("recorded", signed), PAYMENT))
+    plain = make_receipt(**{"records_root": tree.root, "siblings": tuple(tree.prove(1)), **fields})
+    return InstructionReceipt(signed, plain.header, plain.header_signature, plain.index, plain.siblings)
+
+
+def assert_instruction_refused(receipt: InstructionReceipt, kind: type[Refusal], problem: str) -> None:
+    with pytest.raises(kind, match=problem):
+        check_instruction_receipt(receipt, DOMAIN, OPERATOR)
+
+
+@pytest.mark.parametrize("name", INSTRUCTIONS)
+def test_sound_receipts_of_instructions(name: str) -> None:
+    signed = sign_instruction(make_instruction(name))
+    check_instruction_receipt(make_instruction_receipt(signed=signed), DOMAIN, OPERATOR)
+
+
+def test_false_receipts_of_instructions() -> None:
+    changed = msgspec.structs.replace(LISTING, instruction=make_instruction("ListFile", price=1))
+    assert_instruction_refused(make_instruction_receipt(signed=changed, recorded=LISTING), InvalidSignature, "not by")
+    renamed = msgspec.structs.replace(LISTING, id=some_hash("x"))
+    assert_instruction_refused(make_instruction_receipt(signed=renamed), InvalidProof, "the instruction's id is")
+    broken = sign_instruction(make_instruction("ListFile", price=0))
+    assert_instruction_refused(make_instruction_receipt(signed=broken), Refusal, "price: at least one base unit")
+    another = sign_instruction(make_instruction("ListFile"), BOB_KEY)
+    assert_instruction_refused(make_instruction_receipt(signed=another), InvalidSignature, "not by")
+    late = VALID_UNTIL * 1000 + 1
+    assert_instruction_refused(make_instruction_receipt(timestamp=late), InvalidProof, "had expired")
+    check_instruction_receipt(make_instruction_receipt(timestamp=late - 1), DOMAIN, OPERATOR)
+    assert_instruction_refused(make_instruction_receipt(index=2), InvalidProof, "does not lead to the root")
+    assert_instruction_refused(make_instruction_receipt(index=5), InvalidProof, "index 5 is not below the count 3")
+    assert_instruction_refused(make_instruction_receipt(siblings=()), InvalidProof, "0 siblings, a tree of 3 has 2")
+    other = make_instruction_receipt(recorded=PAYMENT)
+    assert_instruction_refused(other, InvalidProof, "does not lead to the root")
+    for key in (ALICE_KEY, BOB_KEY):
+        assert_instruction_refused(make_instruction_receipt(key=key), InvalidSignature, "not by")
+
+
+def test_a_payment_s_record_is_no_receipt_of_an_instruction_nor_the_reverse() -> None:
+    """The type of the record is in the tree, beside the id."""
+    for record_type in (block.PAYMENT, block.DEPOSIT, block.FORCED_WITHDRAWAL):
+        tree = ListTree([encode_record_item(record_type, LISTING.id)])
+        false = make_instruction_receipt(records_root=tree.root, record_count=1, index=0, siblings=())
+        assert_instruction_refused(false, InvalidProof, "does not lead to the root")
+    tree = ListTree([encode_record_item(block.INSTRUCTION, PAYMENT.id)])
+    false_payment = make_receipt(records_root=tree.root, record_count=1, index=0, siblings=())
+    assert_refused(false_payment, InvalidProof, "does not lead to the root")
 
 
 # --- inclusion
