@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from chain.block import Block, Deposit, encode_record, hash_header
+from chain.instruction import SignedInstruction
 from chain.ledger import Ledger
+from chain.params import Parameters
 from chain.payment import SignedPayment
 from chain.primitives import Address, Hash
 from chain.signatures import check_signer
@@ -58,7 +60,7 @@ class Clock:
         return self.now
 
 
-def verified(signed: SignedPayment) -> Verified:
+def verified(signed: SignedPayment | SignedInstruction) -> Verified:
     return Verified(signed, encode_record(signed), b"{}")
 
 
@@ -101,11 +103,11 @@ class Desk:
         return task
 
 
-def make_journal(inner: Journal | None = None) -> PolicingJournal:
+def make_journal(inner: Journal | None = None, parameters: Parameters = PARAMETERS) -> PolicingJournal:
     """Policed, and begun with its parameters."""
     inner = MemoryJournal() if inner is None else inner
     if inner.height == 0:
-        inner.append(0, encode_genesis(PARAMETERS))
+        inner.append(0, encode_genesis(parameters))
     return PolicingJournal(inner, DOMAIN, OPERATOR)
 
 
@@ -157,19 +159,30 @@ def list_payment_ids(journal: Journal) -> list[Hash]:
     ]
 
 
-def audit(journal: Journal, snapshots: Path, acknowledged: Iterable[tuple[Hash, Placed]] = ()) -> State:
+def list_signed_ids(journal: Journal) -> list[Hash]:
+    """Of payments and instructions."""
+    return [record.id for block in read_blocks(journal) for record in block.records if not isinstance(record, Deposit)]
+
+
+def audit(
+    journal: Journal,
+    snapshots: Path,
+    acknowledged: Iterable[tuple[Hash, Placed]] = (),
+    parameters: Parameters = PARAMETERS,
+) -> State:
     """Holds a journal that nobody writes against the rules, by a full replay with every signature recovered.
 
-    Every acknowledged payment stands where its acknowledgement says, no payment stands twice, money is conserved, every
-    block is signed, every seal is the replay's, and `node.recovery` comes to the very same state, which is returned.
+    Whatever was acknowledged stands where its acknowledgement says, nothing signed stands twice, money is conserved,
+    every block is signed, every seal is the replay's, and `node.recovery` comes to the very same state, which is
+    returned.
     """
-    recovered = recover(journal, snapshots, PARAMETERS, OPERATOR_KEY)
-    ledger = Ledger(PARAMETERS, is_auditing=True)
+    recovered = recover(journal, snapshots, parameters, OPERATOR_KEY)
+    ledger = Ledger(parameters, is_auditing=True)
     sealed = {}
     for entry in read_entries(journal):
         match entry:
             case GenesisEntry():
-                assert entry.parameters == PARAMETERS
+                assert entry.parameters == parameters
             case AssetEntry():
                 ledger.list_asset(entry.asset)
             case BlockEntry():
@@ -180,11 +193,11 @@ def audit(journal: Journal, snapshots: Path, acknowledged: Iterable[tuple[Hash, 
                 assert sealed[entry.commitment.epoch] == entry.commitment
     assert recovered.state.compute_fingerprint() == ledger.state.compute_fingerprint()
 
-    ids = list_payment_ids(journal)
-    assert len(set(ids)) == len(ids), "a payment stands twice"
+    ids = list_signed_ids(journal)
+    assert len(set(ids)) == len(ids), "a payment or instruction stands twice"
     blocks = {block.header.number: block for block in read_blocks(journal)}
-    for payment_id, placed in acknowledged:
-        assert blocks[placed.block].records[placed.index].id == payment_id, "acknowledged, and not there"
+    for record_id, placed in acknowledged:
+        assert blocks[placed.block].records[placed.index].id == record_id, "acknowledged, and not there"
     for number, block in blocks.items():
         signature = journal.get_signature(number)
         assert signature is not None
