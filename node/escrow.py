@@ -68,13 +68,22 @@ def confirm_escrow(path: Path, escrow: Escrow) -> None:
         if escrow.public_key is not None:
             _write(path, escrow.public_key.hex() + "\n")
         return
-    known = path.read_text().strip()
-    if len(known) != 2 * PUBLIC_KEY_SIZE:
-        raise ConfigurationError(f"escrow: {path} holds no public key")
-    if escrow.public_key is None or escrow.public_key.hex() != known:
+    known = _read(path)
+    if escrow.public_key != known:
         raise ConfigurationError(
-            f"escrow: this ledger's file keys are sealed to 0x{known}; its keystore is missing here"
+            f"escrow: this ledger's file keys are sealed to 0x{known.hex()}; its keystore is missing here"
         )
+
+
+def _read(path: Path) -> bytes:
+    """33 bytes. Raises `ConfigurationError`."""
+    try:
+        key = bytes.fromhex(path.read_bytes().decode("ascii"))
+    except ValueError:
+        key = b""
+    if len(key) != PUBLIC_KEY_SIZE:
+        raise ConfigurationError(f"escrow: {path} holds no public key")
+    return key
 
 
 def _write(path: Path, text: str) -> None:
