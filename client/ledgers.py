@@ -7,17 +7,17 @@ word is pinned (trust on first use), and every later contact must agree with the
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from chain import wire
 from chain.errors import MalformedRequest
-from chain.params import Domain
+from chain.params import Domain, Parameters
 from chain.primitives import MAX_U64, Address
-from client.errors import WrongLedger
+from client.errors import BadReply, WrongLedger
 from client.files import get_home, write_durably
-from client.protocol import NodeInfo
+from client.protocol import NodeInfo, decode_parameters
 
 FROM_CONTRACT: Final = "contract"
 FROM_NODE: Final = "node"
@@ -31,6 +31,8 @@ class Ledger(msgspec.Struct, frozen=True):
     """Who named the operator: `contract`, or `node` at first contact."""
     last_cut_at: int = 0
     """Milliseconds: the latest `cutAt` of a commitment seen mined. No later receipt may be dated before it."""
+    parameters: Parameters | None = None
+    """As the node stated them at first contact, for those who check later and ask nobody. None in older pins."""
 
     @property
     def domain(self) -> Domain:
@@ -38,7 +40,8 @@ class Ledger(msgspec.Struct, frozen=True):
 
 
 def check_info(info: NodeInfo, ledger: Ledger) -> None:
-    """Raises `WrongLedger` unless the node speaks of this ledger and this operator."""
+    """Raises `WrongLedger` unless the node speaks of this ledger and this operator, and of the same parameters as
+    before."""
     if info.domain != ledger.domain:
         raise WrongLedger(
             f"the node serves ledger {info.domain.chain_id} of contract "
@@ -49,6 +52,11 @@ def check_info(info: NodeInfo, ledger: Ledger) -> None:
         raise WrongLedger(
             f"the node names operator {wire.encode_address(info.operator)}, the {ledger.source} named "
             f"{wire.encode_address(ledger.operator)}"
+        )
+    if ledger.parameters is not None and info.parameters != ledger.parameters:
+        raise WrongLedger(
+            f"the node states the parameters {info.parameters.to_json()}, and stated {ledger.parameters.to_json()} "
+            "before; they never change"
         )
 
 
@@ -65,10 +73,10 @@ class LedgerBook:
             return None
         try:
             ledger = _decode(json.loads(path.read_bytes()))
-        except (ValueError, MalformedRequest) as error:
+        except (ValueError, MalformedRequest, BadReply) as error:
             raise WrongLedger(f"{path} is not a pin: {error}") from error
-        if ledger.domain.chain_id != ledger_chain_id:
-            raise WrongLedger(f"{path} holds the pin of ledger {ledger.domain.chain_id}")
+        if ledger.domain.chain_id != ledger_chain_id or not _is_consistent(ledger):
+            raise WrongLedger(f"{path} holds the pin of another ledger")
         return ledger
 
     def get_all(self) -> list[Ledger]:
@@ -94,13 +102,18 @@ class LedgerBook:
         return self.directory / f"{ledger_chain_id}.json"
 
 
-def _encode(ledger: Ledger) -> dict[str, str]:
+def _is_consistent(ledger: Ledger) -> bool:
+    return ledger.parameters is None or ledger.parameters.domain == ledger.domain
+
+
+def _encode(ledger: Ledger) -> dict[str, Any]:
     return {
         "l1ChainId": hex(ledger.l1_chain_id),
         "settlement": wire.encode_address(ledger.settlement),
         "operator": wire.encode_address(ledger.operator),
         "source": ledger.source,
         "lastCutAt": hex(ledger.last_cut_at),
+        "parameters": None if ledger.parameters is None else ledger.parameters.to_json(),
     }
 
 
@@ -108,10 +121,12 @@ def _decode(form: object) -> Ledger:
     source = wire.get_field(form, "source", "pin")
     if source not in (FROM_CONTRACT, FROM_NODE):
         raise ValueError(f"source {source!r}")
+    parameters = form.get("parameters") if isinstance(form, dict) else None
     return Ledger(
         l1_chain_id=wire.decode_quantity(wire.get_field(form, "l1ChainId", "pin"), "l1ChainId", MAX_U64),
         settlement=wire.decode_address(wire.get_field(form, "settlement", "pin"), "settlement"),
         operator=wire.decode_address(wire.get_field(form, "operator", "pin"), "operator"),
         source=source,
         last_cut_at=wire.decode_quantity(wire.get_field(form, "lastCutAt", "pin"), "lastCutAt", MAX_U64),
+        parameters=None if parameters is None else decode_parameters(parameters),
     )

@@ -102,6 +102,15 @@ class ReceiptStore:
     def get_ids(self) -> Iterator[Hash]:
         return _list_ids(self.directory)
 
+    def find_mentions(self, reference: Hash) -> Iterator[AnyHeldReceipt]:
+        """The receipts that name these 32 bytes anywhere, such as a file's id. Raises `DamagedFile`."""
+        text = reference.hex().encode()
+        for record_id in self.get_ids():
+            if text in self.get_path(record_id).read_bytes():  # all others need not be decoded
+                held = self.find(record_id)
+                if held is not None:
+                    yield held
+
     def save_proof(self, proof: PaymentProof) -> Path:
         path = self.get_path(proof.receipt.id, "proofs")
         write_durably(path, _encode(proof.form))

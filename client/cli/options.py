@@ -155,9 +155,9 @@ def contact(node: Node, l1_url: str, settlement: str | None) -> tuple[NodeInfo, 
     if ledger is None or ledger.source == FROM_NODE:
         facts = _ask_contract(l1_url, info)
         if facts is not None:
-            last_cut_at = ledger.last_cut_at if ledger else 0
+            last_cut_at, parameters = (ledger.last_cut_at, ledger.parameters) if ledger else (0, None)
             operator, source = facts.operator, FROM_CONTRACT
-            ledger = Ledger(info.parameters.l1_chain_id, facts.settlement, operator, source, last_cut_at)
+            ledger = Ledger(info.parameters.l1_chain_id, facts.settlement, operator, source, last_cut_at, parameters)
             book.pin(ledger)
         elif ledger is None:
             ledger = Ledger(info.parameters.l1_chain_id, info.domain.verifying_contract, info.operator, FROM_NODE)
@@ -167,6 +167,9 @@ def contact(node: Node, l1_url: str, settlement: str | None) -> tuple[NodeInfo, 
                 f"{wire.encode_address(info.operator)}"
             )
     check_info(info, ledger)
+    if ledger.parameters is None:
+        ledger = msgspec.structs.replace(ledger, parameters=info.parameters)
+        book.pin(ledger)
     return info, ledger
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from chain.params import Market
 from client import protocol
 from client.errors import WrongLedger
 from client.ledgers import FROM_NODE, Ledger, LedgerBook, check_info
 from client.protocol import NodeInfo
 from tests.unit.client.ledger_server import LedgerServer
-from tests.unit.client.scene import BOB, DOMAIN, LEDGER, SETTLEMENT, Scene
+from tests.unit.client.scene import BOB, DOMAIN, LEDGER, PARAMETERS, SETTLEMENT, Scene
 
 
 @pytest.fixture
@@ -68,3 +69,30 @@ def test_a_node_of_another_ledger_is_refused(info: NodeInfo) -> None:
     for other in (Ledger(1, SETTLEMENT, LEDGER.operator, FROM_NODE), Ledger(31337, BOB, LEDGER.operator, FROM_NODE)):
         with pytest.raises(WrongLedger, match="serves ledger"):
             check_info(info, other)
+
+
+def test_parameters_are_pinned_and_never_change(book: LedgerBook, info: NodeInfo) -> None:
+    pinned = msgspec.structs.replace(LEDGER, parameters=PARAMETERS)
+    book.pin(pinned)
+    assert book.find(DOMAIN.chain_id) == pinned
+    check_info(info, pinned)
+    others = msgspec.structs.replace(PARAMETERS, market=Market())
+    with pytest.raises(WrongLedger, match="never change"):
+        check_info(msgspec.structs.replace(info, parameters=others), pinned)
+
+
+@pytest.mark.parametrize("parameters", [7, {}, {**PARAMETERS.to_json(), "commission": "501"},
+                                        {**PARAMETERS.to_json(), "l1ChainId": "1"}])  # fmt: skip
+def test_damaged_parameters_are_no_pin(book: LedgerBook, parameters: object) -> None:
+    path = book.pin(LEDGER)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "parameters": parameters}))
+    with pytest.raises(WrongLedger):
+        book.find(DOMAIN.chain_id)
+
+
+def test_a_pin_of_an_older_version_has_none(book: LedgerBook) -> None:
+    path = book.pin(LEDGER)
+    form = json.loads(path.read_text())
+    del form["parameters"]
+    path.write_text(json.dumps(form))
+    assert book.find(DOMAIN.chain_id) == LEDGER
