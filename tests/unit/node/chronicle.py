@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from chain.block import Block, Record, encode_block, encode_record, hash_header
 from chain.commitment import Commitment, hash_commitment
 from chain.ledger import Ledger, SealedEpoch
+from chain.params import Parameters
 from chain.primitives import Address, Signature
 from chain.signatures import sign_digest
 from node.entries import BLOCK_PREFIX, encode_asset, encode_cut, encode_genesis, encode_seal
@@ -28,11 +29,11 @@ class WatchedJournal(MemoryJournal):
 class Chronicle:
     """ETHER and TOKEN are listed from the beginning."""
 
-    def __init__(self, journal: Journal | None = None) -> None:
+    def __init__(self, journal: Journal | None = None, parameters: Parameters = PARAMETERS) -> None:
         self.journal: Journal = WatchedJournal() if journal is None else journal
-        self.ledger = Ledger(PARAMETERS, is_auditing=True)
+        self.ledger = Ledger(parameters, is_auditing=True)
         self.sealed: dict[int, SealedEpoch] = {}
-        self.append(encode_genesis(PARAMETERS))
+        self.append(encode_genesis(parameters))
         for asset in (ETHER, TOKEN):
             self.list_asset(asset)
 

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from chain.params import Market
 from node.config import (
     ConfigurationError,
     EthereumConfig,
     ExplorerConfig,
     KeyConfig,
+    MarketConfig,
     NodeConfig,
     load_config,
     read_operator_token,
@@ -317,3 +319,78 @@ def test_links_begin_with_a_url_that_has_no_query(tmp_path: Path) -> None:
 def test_the_explorers_section_refuses_what_it_does_not_know(tmp_path: Path, line: str) -> None:
     with pytest.raises(ConfigurationError, match=line.split(" ", maxsplit=1)[0]):
         load_explorer(tmp_path, line)
+
+
+# --- the data exchange's part
+
+ASSET, LATER_ASSET = "0x" + "7e" * 20, "0x" + "7F" * 20
+
+
+def load_market(directory: Path, lines: str, environment: dict[str, str] | None = None) -> NodeConfig:
+    return load_config(write(directory, f"{MINIMAL}\n[market]\n{lines}\n"), environment or {})
+
+
+def test_without_its_section_a_price_is_halved_and_storage_not_paid_for(tmp_path: Path) -> None:
+    config = load(tmp_path)
+    assert config.market == MarketConfig() and config.escrow is None
+    assert config.market.to_market() == Market(5_000, 5_000, 0, ())
+
+
+def test_the_markets_section_is_read(tmp_path: Path) -> None:
+    lines = "validator_share = 5000\nowner_share = 4500\ncommission = 500\n[market.storage_rates]\n"
+    market = load_market(tmp_path, lines + f'"{LATER_ASSET}" = 1\n"{ASSET}" = {2**63 - 1}').market.to_market()
+    rates = ((bytes.fromhex(ASSET[2:]), 2**63 - 1), (bytes.fromhex(LATER_ASSET[2:]), 1))
+    assert market == Market(5_000, 4_500, 500, rates), "in the order of the assets, whatever that of the lines"
+
+
+def test_the_environment_reaches_the_markets_section(tmp_path: Path) -> None:
+    environment = {
+        "TALLYSTICK_MARKET__VALIDATOR_SHARE": "9000",
+        "TALLYSTICK_MARKET__OWNER_SHARE": "0",
+        "TALLYSTICK_MARKET__COMMISSION": "1000",
+        f"TALLYSTICK_MARKET__STORAGE_RATES__{ASSET.upper()}": str(2**64 - 1),
+    }
+    market = load(tmp_path, environment=environment).market.to_market()
+    assert market == Market(9_000, 0, 1_000, ((bytes.fromhex(ASSET[2:]), 2**64 - 1),))
+
+
+@pytest.mark.parametrize(
+    "lines, problem",
+    [
+        ("validator_share = 5001", "sum to 10001"),
+        ("validator_share = 4999", "sum to 9999"),
+        ("commission = 500", "sum to 10500"),
+        ("validator_share = 0\nowner_share = 0", "sum to 0"),
+        ("validator_share = 50\nowner_share = 50", "sum to 100"),
+        ("validator_share = 10001\nowner_share = -1", "from 0 to 10000"),
+        ("validator_share = 5000\nowner_share = 5500\ncommission = -500", "from 0 to 10000"),
+        ("commission = 0.5", "commission"),
+        ("commission = 'a twentieth'", "commission"),
+        ("shares = 1", "shares"),
+        ("storage_rates = 1", "storage_rates"),
+        (f"storage_rates = {{ '{ASSET}' = 0 }}", "from 1 to 2"),
+        (f"storage_rates = {{ '{ASSET}' = -1 }}", "from 1 to 2"),
+        (f"storage_rates = {{ '{ASSET}' = 1.5 }}", "storage_rates"),
+        (f"storage_rates = {{ '{ASSET[:-2]}' = 1 }}", r"market\.storage_rates"),
+        ("storage_rates = { ether = 1 }", r"market\.storage_rates"),
+        (f"storage_rates = {{ '{ASSET}' = 1, '{ASSET.upper()}' = 1 }}", "twice"),
+        (
+            "storage_rates = {" + ", ".join([f"'0x{number:040x}' = 1" for number in range(33)]) + "}",
+            "at most 32 assets",
+        ),
+    ],
+)
+def test_a_market_that_pays_out_another_sum_or_at_no_rate_is_refused(tmp_path: Path, lines: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem) as refused:
+        load_market(tmp_path, lines)
+    assert "market" in str(refused.value)
+
+
+def test_the_escrows_key_is_named_as_the_others_are(tmp_path: Path) -> None:
+    lines = '[escrow]\nkeystore = "escrow.json"\npassword_file = "/keys/escrow.password"\n'
+    config = load_config(write(tmp_path, MINIMAL + lines), {})
+    assert config.escrow == KeyConfig(str(tmp_path / "escrow.json"), "/keys/escrow.password")
+    for missing in ("keystore", "password_file"):
+        text = MINIMAL + "\n".join(line for line in lines.splitlines() if not line.startswith(missing))
+        with pytest.raises(ConfigurationError, match=missing):
+            load_config(write(tmp_path, text), {})

@@ -1,11 +1,13 @@
 """Journal entries: what an encoder made decodes to the same, and nothing else decodes at all."""
 
 import pytest
+from msgspec.structs import replace
 
 from chain.block import Block, Header, build_records_tree, encode_block, encode_record
 from chain.commitment import Commitment
 from chain.errors import MalformedBytes
-from chain.primitives import MAX_U64
+from chain.params import Market
+from chain.primitives import MAX_ASSETS, MAX_U64
 from node.entries import (
     BLOCK_PREFIX,
     AssetEntry,
@@ -20,6 +22,7 @@ from node.entries import (
     encode_genesis,
     encode_seal,
 )
+from tests.unit.chain import exchange
 from tests.unit.chain.actors import (
     BOB,
     CAROL,
@@ -47,17 +50,26 @@ COMMITMENT = Commitment(
 )
 SIGNATURE = bytes(range(65))
 
+RECORDS_OF_EXCHANGE = (exchange.sign(exchange.list_file()), exchange.sign(exchange.upload()))
+FULL_MARKET = Market(10_000, 0, 0, tuple([(bytes([number]) * 20, MAX_U64 - number) for number in range(MAX_ASSETS)]))
+
 ENTRIES: list[tuple[bytes, Entry]] = [
     (encode_genesis(PARAMETERS), GenesisEntry(PARAMETERS)),
+    (encode_genesis(exchange.PARAMETERS), GenesisEntry(exchange.PARAMETERS)),
+    (encode_genesis(replace(PARAMETERS, market=FULL_MARKET)), GenesisEntry(replace(PARAMETERS, market=FULL_MARKET))),
     (encode_asset(TOKEN), AssetEntry(TOKEN)),
     (
         BLOCK_PREFIX + encode_block(HEADER, [encode_record(record) for record in RECORDS]),
         BlockEntry(Block(HEADER, RECORDS)),
     ),
+    (
+        BLOCK_PREFIX + encode_block(HEADER, [encode_record(record) for record in (*RECORDS_OF_EXCHANGE, RECORDS[0])]),
+        BlockEntry(Block(HEADER, (*RECORDS_OF_EXCHANGE, RECORDS[0]))),
+    ),
     (encode_cut(3, 1_800_000_000_123), CutEntry(3, 1_800_000_000_123)),
     (encode_seal(COMMITMENT, SIGNATURE), SealEntry(COMMITMENT, SIGNATURE)),
 ]
-NAMES = ["genesis", "asset", "block", "cut", "seal"]
+NAMES = ["genesis", "genesis with a market", "genesis with a full market", "asset", "block", "upload", "cut", "seal"]
 
 
 @pytest.mark.parametrize("encoded, entry", ENTRIES, ids=NAMES)
@@ -82,7 +94,7 @@ def test_other_kinds_are_not_known(kind: int) -> None:
 
 
 def test_each_kind_is_told_by_its_first_byte() -> None:
-    assert [encoded[0] for encoded, _ in ENTRIES] == [0, 1, 2, 3, 4]
+    assert [encoded[0] for encoded, _ in ENTRIES] == [0, 0, 0, 1, 2, 2, 3, 4]
     assert BLOCK_PREFIX == b"\x02"
 
 

@@ -196,6 +196,7 @@ MISMATCHES: dict[str, Any] = {
     "total": lambda commitment: change_line(commitment, total=1),
     "account count": lambda commitment: change_line(commitment, account_count=1),
     "withdrawals root": lambda commitment: change_line(commitment, withdrawals_root=some_hash("other")),
+    "extra root": lambda commitment: msgspec.structs.replace(commitment, extra_root=some_hash("other")),
     "blocks root": lambda commitment: msgspec.structs.replace(commitment, blocks_root=some_hash("other")),
     "previous": lambda commitment: msgspec.structs.replace(commitment, previous=some_hash("other")),
     "cut at": lambda commitment: msgspec.structs.replace(commitment, cut_at=commitment.cut_at + 1),
@@ -324,7 +325,7 @@ def test_a_file_of_another_ledger_is_begun_anew(desk: SealerDesk, chronicle: Chr
     assert ProofReader.read_epoch(desk.proofs_path, PARAMETERS.genesis_hash) == 0
 
 
-@pytest.mark.parametrize("statements", range(9))
+@pytest.mark.parametrize("statements", range(13))
 def test_a_file_whose_writer_died_at_its_birth_is_begun_anew(
     desk: SealerDesk, chronicle: Chronicle, monkeypatch: pytest.MonkeyPatch, statements: int
 ) -> None:
@@ -370,7 +371,7 @@ def test_a_file_whose_writer_died_at_its_birth_is_begun_anew(
 
 def dump(path: Path) -> list[Any]:
     db = sqlite3.connect(path)
-    tables = ("sealed", "assets", "owners", "leaves", "nodes")
+    tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
     rows = [row for table in tables for row in db.execute(f"SELECT '{table}', * FROM {table} ORDER BY 2, 3")]
     db.close()
     return sorted(rows, key=repr)
