@@ -9,12 +9,23 @@ import msgspec
 import pytest
 
 from chain import wire
-from chain.block import Block, Header, decode_block, encode_block
+from chain.block import Block, Header, decode_block, encode_block, encode_record
+from chain.instruction import (
+    MAX_DESCRIPTION_SIZE,
+    MAX_MEDIA_TYPE_SIZE,
+    MAX_NAME_SIZE,
+    MAX_TAG_SIZE,
+    MAX_TAGS,
+    MEMBERS,
+    Instruction,
+    SignedInstruction,
+)
 from chain.primitives import MAX_MEMO_SIZE
 from node.framing import MAX_FRAME_SIZE, ChannelClosed, encode_frame
 from node.refusals import Halted
-from node.verification import MAX_SUBMISSION_SIZE, Refused, VerifierPool
-from node.workers.verifier import verify_submission
+from node.verification import MAX_SUBMISSION_SIZE, Refused, Verified, VerifierPool, read_result
+from node.workers.verifier import INSTRUCTION_MARK, verify_submission
+from tests.unit.chain import exchange
 from tests.unit.chain.actors import BOB, BOB_KEY, CAROL, DOMAIN, PARAMETERS, make_payment, sign
 from tests.unit.node.running import settle, soon
 
@@ -318,6 +329,117 @@ def test_a_refusal_carries_its_values_in_the_forms_of_the_interface() -> None:
         {"amount": hex(2**128), "limit": hex(2**128 - 1)},
     )
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(verify_submission(params, DOMAIN)))[0] == "amount_too_large"
+
+
+# --- instructions
+
+EVERY_TYPE = [exchange.make_instruction(name) for name in MEMBERS]
+
+
+def instruct(instruction: Instruction | None = None, **changes: Any) -> bytes:
+    """The submission of an instruction, a listing unless another is given, its form changed."""
+    signed = exchange.sign(exchange.list_file() if instruction is None else instruction)
+    assert isinstance(signed, SignedInstruction)
+    form = {**wire.encode_instruction(signed.instruction), **changes}
+    return INSTRUCTION_MARK + msgspec.json.encode([form, wire.encode_bytes(signed.signature)])
+
+
+@pytest.mark.parametrize("instruction", EVERY_TYPE, ids=MEMBERS)
+def test_a_good_instruction_becomes_the_record_of_a_block(instruction: Instruction) -> None:
+    signed = exchange.sign(instruction)
+    result = verify_submission(instruct(instruction), DOMAIN)
+    verdict = read_result(result)
+    assert isinstance(verdict, Verified)
+    assert (verdict.signed, verdict.record) == (signed, encode_record(signed))
+    assert wire.decode_instruction(msgspec.json.decode(verdict.json)) == instruction
+    header = Header(1, bytes(32), 1, bytes(32), 1)
+    assert decode_block(encode_block(header, [verdict.record])) == Block(header, (signed,))
+
+
+def test_the_longest_instruction_fits_its_bound() -> None:
+    listing = exchange.list_file(
+        price=2**128 - 1,
+        size=2**64 - 1,
+        storage_days=36_500,
+        name="\x01" * MAX_NAME_SIZE,
+        media_type="\x01" * MAX_MEDIA_TYPE_SIZE,
+        tags=tuple([chr(number) * MAX_TAG_SIZE for number in range(1, MAX_TAGS + 1)]),
+        description="\x01" * MAX_DESCRIPTION_SIZE,
+    )
+    signed = exchange.sign(listing)
+    form = [wire.encode_instruction(listing), wire.encode_bytes(signed.signature)]
+    params = INSTRUCTION_MARK + msgspec.json.format(msgspec.json.encode(form), indent=8)
+    assert len(params) < MAX_SUBMISSION_SIZE
+    assert len(verify_submission(params, DOMAIN)) == 2
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        b"",
+        b"[",
+        b"null",
+        b"{}",
+        b"[]",
+        b"[{}]",
+        instruct()[1:-1] + b",1]",
+        instruct(fee="0x1")[1:],
+        instruct(type="Donate")[1:],
+        instruct(type=["ListFile"])[1:],
+        instruct(nonce=1.0)[1:],
+        instruct(tags="rain")[1:],
+        instruct(sealedKey="0x1")[1:],
+        instruct(name="x")[1:].replace(b'"x"', b'"\xff"'),
+        instruct(name="x")[1:].replace(b'"x"', b'"\\ud800"'),
+        b"[" * 10_000,
+        b'[{"type":' * 5_000,
+        msgspec.json.encode([wire.encode_instruction(exchange.delist()), "0x" + "11" * 64]),
+    ],
+)
+def test_what_is_no_instruction_is_refused_by_name(params: bytes) -> None:
+    code, message, values = verify_submission(INSTRUCTION_MARK + params, DOMAIN)
+    assert code == "malformed_instruction"
+    assert values == {"problem": message}
+
+
+def test_a_payment_is_no_instruction_and_an_instruction_no_payment() -> None:
+    assert verify_submission(INSTRUCTION_MARK + submit(), DOMAIN)[0] == "malformed_instruction"
+    assert verify_submission(instruct()[len(INSTRUCTION_MARK) :], DOMAIN)[0] == "malformed_payment"
+    assert verify_submission(INSTRUCTION_MARK * 2 + instruct()[1:], DOMAIN)[0] == "malformed_instruction"
+
+
+@pytest.mark.parametrize(
+    "params, code",
+    [
+        (instruct(exchange.register(exchange.ALICE, "owner")), "unknown_role"),
+        (instruct(exchange.register(exchange.ALICE, "king")), "unknown_role"),
+        (instruct(exchange.register_owner(exchange.ALICE, bytes(20))), "zero_address"),
+        (instruct(exchange.list_file(owner=bytes(20))), "zero_address"),
+        (instruct(exchange.list_file(name="")), "malformed_instruction"),
+        (instruct(exchange.list_file(storage_days=36_501)), "malformed_instruction"),
+        (instruct(exchange.update_price(0)), "malformed_instruction"),
+        (instruct(price="0x1"), "invalid_signature"),
+        (instruct(account=wire.encode_address(BOB)), "invalid_signature"),
+        (instruct(name="", price="0x1"), "malformed_instruction"),  # which comes before the signature
+    ],
+)
+def test_what_is_wrong_with_an_instruction_without_the_state_is_refused_here(params: bytes, code: str) -> None:
+    assert verify_submission(params, DOMAIN)[0] == code
+
+
+@pytest.mark.parametrize("instruction", EVERY_TYPE, ids=MEMBERS)
+def test_an_instruction_signed_for_another_deployment_is_not_signed_for_this(instruction: Instruction) -> None:
+    assert verify_submission(instruct(instruction), OTHER_DEPLOYMENT)[0] == "invalid_signature"
+
+
+async def test_an_oversized_instruction_is_named_as_one() -> None:
+    worker = FakeWorker()
+    async with open_pool(worker) as pool:
+        refused = await soon(
+            pool.verify([INSTRUCTION_MARK + b" " * MAX_SUBMISSION_SIZE, b" " * MAX_SUBMISSION_SIZE * 2])
+        )
+    assert [verdict.code for verdict in refused] == ["malformed_instruction", "malformed_payment"]
+    assert worker.sent == []
 
 
 async def test_nobody_is_left_waiting_when_a_verifier_ends() -> None:
