@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from chain.primitives import Address
 from node.index.cursors import decode_place, encode_place
-from node.index.lookups import check_limit, find_account, list_assets
-from node.index.payments import MAX_VISITED, Addresses
+from node.index.lookups import Addresses, check_limit, find_account, list_assets
+from node.index.payments import MAX_VISITED
 from node.index.records import IndexedDeposit, Page
 from node.index.schema import MAX_PLACE, RECORD_BITS, decode_amount, pack_place, unpack_place
 

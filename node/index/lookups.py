@@ -1,6 +1,7 @@
 """Single look-ups that the lists are made of. Each takes a connection that is inside a transaction."""
 
 import sqlite3
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from chain.errors import MalformedRequest
@@ -10,6 +11,9 @@ from node.index.schema import MAX_PLACE, decode_amount, pack_holding, pack_place
 
 MAX_LIMIT: Final = 1000
 """Items of one page."""
+
+Addresses: TypeAlias = Callable[[sqlite3.Connection, int], Address]
+"""Account id → its address."""
 
 Span: TypeAlias = tuple[int, int]
 """Places from the first to before the second."""
@@ -24,8 +28,8 @@ def check_limit(limit: int, maximum: int = MAX_LIMIT) -> None:
 
 
 def find_record(db: sqlite3.Connection, record_id: Hash) -> int | None:
-    """The place of a payment or deposit."""
-    for table in ("payments", "deposits"):
+    """The place of a payment, a deposit or an instruction."""
+    for table in ("payments", "deposits", "instructions"):
         row = db.execute(
             f"SELECT place FROM {table} WHERE substr(id, 1, 8) = ? AND id = ?", (record_id[:8], record_id)
         ).fetchone()
@@ -48,6 +52,12 @@ def find_asset(db: sqlite3.Connection, address: Address) -> int | None:
 
 def find_account(db: sqlite3.Connection, address: Address) -> int | None:
     row = db.execute("SELECT id FROM accounts WHERE address = ?", (address,)).fetchone()
+    return None if row is None else row[0]
+
+
+def find_file(db: sqlite3.Connection, file: Hash) -> int | None:
+    """The place of its listing."""
+    row = db.execute("SELECT place FROM files WHERE file = ?", (file,)).fetchone()
     return None if row is None else row[0]
 
 

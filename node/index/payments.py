@@ -2,7 +2,7 @@
 
 import heapq
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from enum import StrEnum
 from operator import itemgetter
@@ -16,6 +16,7 @@ from chain.payment import Output
 from chain.primitives import ZERO_HASH, Address, Hash
 from node.index.cursors import decode_place, encode_place
 from node.index.lookups import (
+    Addresses,
     check_limit,
     find_account,
     find_asset,
@@ -41,9 +42,6 @@ MAX_VISITED: Final = 5_000
 
 MAX_COUNTED: Final = 100_000
 """Entries of indexes gone through in one look that only counts: some 10 ms."""
-
-Addresses: TypeAlias = Callable[[sqlite3.Connection, int], Address]
-"""Account id → its address."""
 
 _Head: TypeAlias = tuple[int, int | None, int | None, int | None, int | None]
 """What filters look at: place, kind, asset, payer, payee. All but the place are None where a deposit stands."""

@@ -16,25 +16,51 @@ from chain.errors import BrokenInvariant
 from chain.primitives import Address, Hash
 from chain.statement import Credit, Debit, Withdrawal
 from node.index.deposits import list_deposits, read_deposit
-from node.index.lookups import check_limit, find_asset, find_record, find_time_span, list_assets, list_holdings
+from node.index.files import (
+    FileFilter,
+    find_purchase,
+    list_earnings,
+    list_files,
+    list_prices,
+    list_tags,
+    read_file,
+    read_names,
+)
+from node.index.instructions import list_instructions, read_instruction
+from node.index.lookups import (
+    check_limit,
+    find_asset,
+    find_file,
+    find_record,
+    find_time_span,
+    list_assets,
+    list_holdings,
+)
 from node.index.payments import PaymentFilter, count_payments, list_payments, read_payment
 from node.index.records import (
     Activity,
     AssetCounters,
     Counters,
+    Earnings,
     Holding,
     IndexedBlock,
     IndexedDeposit,
     IndexedEpoch,
+    IndexedFile,
+    IndexedInstruction,
     IndexedPayment,
     IndexedRecord,
     Page,
     Period,
+    PricePoint,
+    Registration,
     Seal,
     StatementEntry,
     StatementTotals,
+    TagCount,
     WithdrawalPlace,
 )
+from node.index.registrations import count_registrations, list_registrations, list_roles
 from node.index.schema import (
     MAX_PLACE,
     MAX_RECORDS,
@@ -113,13 +139,13 @@ class IndexReader:
     # --- records and blocks
 
     def locate(self, record_id: Hash) -> tuple[int, int] | None:
-        """(block, record) of a payment or deposit."""
+        """(block, record) of a payment, a deposit or an instruction."""
         with self._snapshot() as db:
             place = find_record(db, record_id)
             return None if place is None else unpack_place(place)
 
     def get_record(self, record_id: Hash) -> IndexedRecord | None:
-        """A payment or a deposit."""
+        """A payment, a deposit or an instruction."""
         with self._snapshot() as db:
             place = find_record(db, record_id)
             return None if place is None else self._read_record(db, place)
@@ -179,6 +205,97 @@ class IndexReader:
             return list_deposits(
                 db, self._get_address, account, cursor, limit, assets=assets, is_ascending=is_ascending
             )
+
+    def list_instructions(
+        self,
+        account: Address | None = None,
+        file: Hash | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+        *,
+        is_ascending: bool = False,
+    ) -> Page[IndexedInstruction]:
+        """Newest first, or last; of an account, of a file, or of all. Raises `MalformedRequest` (limit, cursor)."""
+        with self._snapshot() as db:
+            return list_instructions(db, self._get_address, account, file, cursor, limit, is_ascending=is_ascending)
+
+    # --- the data exchange
+
+    def get_file(self, file: Hash) -> IndexedFile | None:
+        with self._snapshot() as db:
+            place = find_file(db, file)
+            return None if place is None else read_file(db, self._get_address, place)
+
+    def list_files(
+        self,
+        wanted: FileFilter | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+        *,
+        is_ascending: bool = False,
+    ) -> Page[IndexedFile]:
+        """Newest first, or last. Where few of many are wanted, a page may be short and go on. Raises
+        `MalformedRequest` (limit, cursor)."""
+        with self._snapshot() as db:
+            return list_files(db, self._get_address, wanted or FileFilter(), cursor, limit, is_ascending=is_ascending)
+
+    def count_files(self) -> int:
+        """All that were ever listed. Counted one by one: for tests and tools, not for pages."""
+        with self._snapshot() as db:
+            count: int = db.execute("SELECT count(*) FROM files").fetchone()[0]
+            return count
+
+    def list_prices(self, file: Hash, cursor: str | None = None, limit: int = 50) -> Page[PricePoint]:
+        """What a file cost from when on, newest first. Raises `MalformedRequest` (limit, cursor)."""
+        with self._snapshot() as db:
+            return list_prices(db, file, cursor, limit)
+
+    def get_file_names(self, files: Collection[Hash]) -> dict[Hash, str]:
+        """File → its name; without those that are not listed."""
+        with self._snapshot() as db:
+            return read_names(db, files)
+
+    def find_purchase(self, file: Hash, buyer: Address) -> tuple[int, int] | None:
+        """(block, record) of the payment by which the buyer bought the file."""
+        with self._snapshot() as db:
+            place = find_purchase(db, file, buyer)
+            return None if place is None else unpack_place(place)
+
+    def list_tags(self, limit: int = 50) -> list[TagCount]:
+        """The tags of most files that are not delisted. Raises `MalformedRequest` (limit)."""
+        with self._snapshot() as db:
+            return list_tags(db, limit)
+
+    def get_earnings(self, account: Address) -> tuple[Earnings, ...]:
+        """What the account got on the data exchange, by asset and part."""
+        with self._snapshot() as db:
+            return list_earnings(db, account)
+
+    def get_registrations(self, account: Address) -> tuple[Registration, ...]:
+        """All roles of an account."""
+        with self._snapshot() as db:
+            return list_roles(db, self._get_address, account)
+
+    def list_registrations(
+        self,
+        role: str | None = None,
+        validator: Address | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+        *,
+        is_ascending: bool = False,
+    ) -> Page[Registration]:
+        """Newest first, or last; of a role, of a validator's owners, or of all. Raises `MalformedRequest` (limit,
+        cursor), `UnknownRole`."""
+        with self._snapshot() as db:
+            return list_registrations(db, self._get_address, role, validator, cursor, limit, is_ascending=is_ascending)
+
+    def count_registrations(self, role: str | None = None, validator: Address | None = None) -> int:
+        """How many `list_registrations` shows in all. Raises `UnknownRole`."""
+        with self._snapshot() as db:
+            return count_registrations(db, role, validator)
+
+    # --- accounts, blocks and epochs
 
     def get_holdings(self, account: Address) -> list[Holding]:
         """What the account has, and has done, in each asset in which it has an entry; in the contract's order."""
@@ -377,7 +494,12 @@ class IndexReader:
             db.execute("COMMIT")
 
     def _read_record(self, db: sqlite3.Connection, place: int) -> IndexedRecord | None:
-        return read_payment(db, self._get_address, place) or read_deposit(db, self._get_address, place)
+        addresses = self._get_address
+        return (
+            read_payment(db, addresses, place)
+            or read_deposit(db, addresses, place)
+            or read_instruction(db, addresses, place)
+        )
 
     def _get_address(self, db: sqlite3.Connection, account: int) -> Address:
         """An account's address never changes, so what was read once is kept."""

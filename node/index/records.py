@@ -63,7 +63,104 @@ class IndexedDeposit(msgspec.Struct, frozen=True):
     amount: int
 
 
-IndexedRecord: TypeAlias = IndexedPayment | IndexedDeposit
+class IndexedInstruction(msgspec.Struct, frozen=True):
+    """An instruction without what only its receipt needs."""
+
+    id: Hash
+    block: int
+    record: int
+    timestamp: int
+    epoch: int
+    type: str
+    """The name of its EIP-712 type."""
+    account: Address
+    nonce: int
+    file: Hash | None
+    role: str | None
+    """Of a registration."""
+    validator: Address | None
+    """Under whom an owner registers."""
+    price: int | None
+    """Of a listing, and of a change of price."""
+
+
+IndexedRecord: TypeAlias = IndexedPayment | IndexedDeposit | IndexedInstruction
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """That an account has a role, and since when."""
+
+    account: Address
+    role: str
+    validator: Address | None
+    """Whom an owner belongs to."""
+    is_named_only: bool
+    """Named by that validator with an upload, and not signed for by the owner."""
+    block: int
+    record: int
+    timestamp: int
+
+
+class IndexedFile(msgspec.Struct, frozen=True):
+    """A file that is, or was, listed."""
+
+    id: Hash
+    validator: Address
+    owner: Address
+    asset: Address
+    price: int
+    size: int
+    """Bytes."""
+    storage_days: int
+    keep_until: int
+    """Unix seconds."""
+    service_node: Address | None
+    """None until the upload is paid."""
+    listing: Hash
+    """Id of the instruction that listed it."""
+    block: int
+    record: int
+    timestamp: int
+    epoch: int
+    """Where and when it was listed."""
+    content_hash: Hash
+    name: str
+    media_type: str
+    tags: tuple[str, ...]
+    description: str
+    key_hash: Hash
+    """Zero for content that is not encrypted."""
+    has_sealed_key: bool
+    is_delisted: bool
+    sale_count: int
+    sold: int
+    """Base units that all purchases paid."""
+
+
+class PricePoint(msgspec.Struct, frozen=True):
+    """What a file costs from this record on."""
+
+    price: int
+    block: int
+    record: int
+    timestamp: int
+
+
+class Earnings(msgspec.Struct, frozen=True):
+    """What an account got in one asset for one thing since the ledger began."""
+
+    asset: Address
+    part: str
+    """One of `PARTS`."""
+    count: int
+    """Outputs."""
+    amount: int
+
+
+class TagCount(msgspec.Struct, frozen=True):
+    tag: str
+    count: int
+    """Files that are not delisted."""
 
 
 class Holding(msgspec.Struct, frozen=True):
@@ -181,6 +278,6 @@ class Counters(msgspec.Struct, frozen=True):
     record_count: int
     payment_count: int
     account_count: int
-    """Accounts that have an entry."""
+    """Accounts that have an entry or an instruction, or are named in one."""
     assets: tuple[AssetCounters, ...]
     """In the order of the contract's list."""

@@ -17,10 +17,12 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
+from chain.instruction import MEMBERS
 from chain.kinds import KIND_CODES
+from chain.market import ROLE_BITS
 from chain.primitives import MAX_ASSETS
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Raised with every change of the tables or of what is written to them: an older file is then deleted and rebuilt."""
 
 APPLICATION_ID: Final = 0x54414C4C
@@ -57,7 +59,7 @@ CREATE TABLE assets (
 ) STRICT;
 
 CREATE TABLE accounts (
-    id INTEGER PRIMARY KEY,             -- from 1, in the order of first entries
+    id INTEGER PRIMARY KEY,             -- from 1, in the order in which they are first met: entries, instructions
     address BLOB NOT NULL UNIQUE
 ) STRICT;
 
@@ -164,6 +166,110 @@ CREATE TABLE activity (                 -- payments of an asset in a span of tim
     volume BLOB NOT NULL,
     PRIMARY KEY (length, start, asset)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE instructions (
+    place INTEGER PRIMARY KEY,
+    id BLOB NOT NULL,
+    type INTEGER NOT NULL,              -- its place in chain.instruction.MEMBERS
+    account INTEGER NOT NULL,
+    nonce INTEGER NOT NULL,
+    file INTEGER,                       -- the place of its listing; NULL for registrations
+    role INTEGER,                       -- a bit of ROLE_BITS; of registrations
+    validator INTEGER,                  -- under whom an owner registers
+    price BLOB                          -- of a listing, and of another price
+) STRICT;
+CREATE INDEX instructions_by_id ON instructions (substr(id, 1, 8));
+CREATE INDEX instructions_by_account ON instructions (account);
+CREATE INDEX instructions_by_file ON instructions (file) WHERE file IS NOT NULL;
+
+CREATE TABLE registrations (
+    account INTEGER NOT NULL,
+    role INTEGER NOT NULL,              -- a bit of ROLE_BITS
+    place INTEGER NOT NULL,             -- of the record that says it last
+    validator INTEGER,                  -- of an owner
+    named_only INTEGER NOT NULL,
+    PRIMARY KEY (account, role)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX registrations_by_role ON registrations (role, place);
+CREATE INDEX registrations_by_validator ON registrations (validator, place) WHERE validator IS NOT NULL;
+CREATE INDEX registrations_by_place ON registrations (place);
+
+CREATE TABLE registration_counts (
+    role INTEGER NOT NULL,
+    validator INTEGER NOT NULL,         -- 0: of all
+    count INTEGER NOT NULL,
+    PRIMARY KEY (role, validator)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE files (                    -- what a listing says for good
+    place INTEGER PRIMARY KEY,          -- of the listing
+    file BLOB NOT NULL UNIQUE,
+    validator INTEGER NOT NULL,
+    owner INTEGER NOT NULL,
+    asset INTEGER NOT NULL,
+    size BLOB NOT NULL,
+    storage_days INTEGER NOT NULL,
+    content_hash BLOB NOT NULL,
+    name TEXT NOT NULL,
+    media_type TEXT NOT NULL,
+    tags TEXT NOT NULL,                 -- a list, as JSON
+    description TEXT NOT NULL,
+    key_hash BLOB NOT NULL,
+    has_sealed_key INTEGER NOT NULL
+) STRICT;
+CREATE INDEX files_by_validator ON files (validator);
+CREATE INDEX files_by_owner ON files (owner);
+
+CREATE TABLE file_states (              -- and what changes
+    place INTEGER PRIMARY KEY,
+    price BLOB NOT NULL,
+    keep_until INTEGER NOT NULL,        -- Unix seconds
+    service_node INTEGER,
+    is_delisted INTEGER NOT NULL,
+    sale_count INTEGER NOT NULL,
+    sold BLOB NOT NULL
+) STRICT;
+CREATE INDEX file_states_by_service_node ON file_states (service_node) WHERE service_node IS NOT NULL;
+
+CREATE TABLE prices (
+    file INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    price BLOB NOT NULL,
+    PRIMARY KEY (file, place)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tags (
+    id INTEGER PRIMARY KEY,             -- from 1, in the order in which they are first met
+    tag TEXT NOT NULL UNIQUE,           -- case folded
+    count INTEGER NOT NULL              -- of files that are not delisted
+) STRICT;
+CREATE INDEX tags_by_count ON tags (count, tag);
+
+CREATE TABLE file_tags (
+    tag INTEGER NOT NULL,
+    file INTEGER NOT NULL,
+    PRIMARY KEY (tag, file)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE purchases (
+    file INTEGER NOT NULL,
+    buyer INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    PRIMARY KEY (file, buyer)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE earnings (
+    account INTEGER NOT NULL,
+    asset INTEGER NOT NULL,
+    part INTEGER NOT NULL,              -- of PARTS
+    count INTEGER NOT NULL,
+    amount BLOB NOT NULL,
+    PRIMARY KEY (account, asset, part)
+) STRICT, WITHOUT ROWID;
+
+CREATE VIRTUAL TABLE words USING fts5 ( -- rowid: the place of the listing
+    name, description, media_type, tags, content = '', tokenize = 'trigram'
+);
 """
 
 TABLES: Final = {
@@ -180,6 +286,16 @@ TABLES: Final = {
     "credits": 3,
     "cuts": 2,
     "activity": 3,
+    "instructions": 1,
+    "registrations": 2,
+    "registration_counts": 2,
+    "files": 1,
+    "file_states": 1,
+    "prices": 2,
+    "tags": 1,
+    "file_tags": 2,
+    "purchases": 2,
+    "earnings": 3,
 }
 """Table → how many of its first columns are its primary key."""
 
@@ -192,6 +308,16 @@ MAX_PLACE: Final = 2**63 - 1
 
 ACTIVITY_LENGTHS: Final = (60_000, 3_600_000, 86_400_000)
 """Milliseconds: a minute, an hour, a day of UTC."""
+
+VALIDATOR_PART: Final = "validator"
+OWNER_PART: Final = "owner"
+SERVICE_NODE_PART: Final = "service_node"
+STORAGE_PART: Final = "storage"
+PARTS: Final = (VALIDATOR_PART, OWNER_PART, SERVICE_NODE_PART, STORAGE_PART)
+"""What an account earns on the data exchange: shares of purchases, by its role in them, and charges for storage."""
+
+INSTRUCTION_NAMES: Final = tuple(MEMBERS)
+ROLES_BY_BIT: Final = {bit: role for role, bit in ROLE_BITS.items()}
 
 KINDS_BY_CODE: Final = {code: kind for kind, code in KIND_CODES.items()}
 

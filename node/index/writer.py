@@ -17,8 +17,8 @@ from msgspec.structs import astuple
 from chain.block import Block, Deposit, hash_header
 from chain.commitment import encode_commitment
 from chain.errors import BrokenInvariant
-from chain.kinds import KIND_CODES, WITHDRAW
-from chain.params import Domain
+from chain.kinds import EFFECTS, KIND_CODES, WITHDRAW
+from chain.params import Domain, Parameters
 from chain.payment import SignedPayment
 from chain.primitives import MAX_ASSETS, ZERO_HASH, Address, Hash, Signature
 from node.entries import (
@@ -30,6 +30,8 @@ from node.entries import (
     decode_entry,
     encode_genesis,
 )
+from node.index.market import INSERTS as MARKET_INSERTS
+from node.index.market import MarketWriter
 from node.index.schema import (
     ACTIVITY_LENGTHS,
     MAX_RECORDS,
@@ -50,6 +52,8 @@ _CHECKPOINT_PAGES: Final = 8192
 _MAX_REMEMBERED: Final = 2**18
 """Accounts, and sums of holdings, that the writer keeps beside SQLite; beyond, it forgets and looks them up."""
 
+_MAX_REMEMBERED_FILES: Final = 2**16
+
 _INSERTS: Final = {
     "accounts": "INSERT INTO accounts VALUES (?, ?)",
     "blocks": "INSERT INTO blocks VALUES (?, ?, ?, ?, ?)",
@@ -60,6 +64,7 @@ _INSERTS: Final = {
     "debits": "INSERT INTO debits VALUES (?, ?, ?, ?)",
     "credits": "INSERT INTO credits VALUES (?, ?, ?, ?, ?)",
     "cuts": "INSERT INTO cuts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    **MARKET_INSERTS,
 }
 _REPLACE_ASSET: Final = "REPLACE INTO assets VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _REPLACE_EPOCH: Final = "REPLACE INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -156,8 +161,9 @@ class IndexWriter:
 
         Readers of a deleted file go on reading what is no longer written: open them after the writer.
         """
-        self._domain: Domain | None = None
         self._db = _open(path, genesis_hash)
+        self._parameters: Parameters | None = None
+        self._market: MarketWriter | None = None
         self._load()
 
     @property
@@ -191,10 +197,10 @@ class IndexWriter:
         entry = decode_entry(data)
         if isinstance(entry, GenesisEntry):
             self._add_genesis(entry)
-        elif self._domain is None:
+        elif self._parameters is None or self._market is None:
             raise BrokenInvariant("the journal does not begin with the ledger's parameters")
         elif isinstance(entry, BlockEntry):
-            self._add_block(entry.block, self._domain)
+            self._add_block(entry.block, self._parameters.domain, self._market)
         elif isinstance(entry, AssetEntry):
             self._add_asset(entry.asset)
         elif isinstance(entry, CutEntry):
@@ -206,14 +212,15 @@ class IndexWriter:
         if self._progress.height != 0 or entry.parameters.genesis_hash != self._progress.genesis_hash:
             raise BrokenInvariant(f"entry {self._progress.height} begins a ledger that is not the one of this index")
         self._progress.genesis = encode_genesis(entry.parameters)
-        self._domain = entry.parameters.domain
+        self._parameters = entry.parameters
+        self._market = self._make_market()
 
     def _add_asset(self, address: Address) -> None:
         if address in self._assets or len(self._assets) == MAX_ASSETS:
             raise BrokenInvariant(f"asset 0x{address.hex()} is listed twice, or beyond {MAX_ASSETS}")
         self._assets[address] = _Asset(len(self._assets), address)
 
-    def _add_block(self, block: Block, domain: Domain) -> None:
+    def _add_block(self, block: Block, domain: Domain, market: MarketWriter) -> None:
         header, progress = block.header, self._progress
         epoch = self._epochs[progress.epoch]
         if header.number != progress.block + 1 or header.previous != progress.block_hash:
@@ -229,10 +236,14 @@ class IndexWriter:
         before = [(asset, asset.payment_count, asset.volume) for asset in self._assets.values()]
         place = header.number << RECORD_BITS
         for record in block.records:
-            if type(record) is SignedPayment:
+            if isinstance(record, SignedPayment):
                 self._add_payment(place, record)
+                if record.payment.kind in EFFECTS:
+                    market.add_payment(place, header.timestamp, record, self._get_asset(record.payment.asset).id)
+            elif isinstance(record, Deposit):
+                self._add_deposit(place, record)
             else:
-                self._add_deposit(place, record)  # type: ignore[arg-type]
+                market.add_instruction(place, header.timestamp, record, lambda asset: self._get_asset(asset).id)
             place += 1
         block_hash = hash_header(header, domain)
         self._rows["blocks"].append((header.number, block_hash, header.timestamp, len(block.records), epoch.number))
@@ -402,6 +413,8 @@ class IndexWriter:
             self._db.executemany(_REPLACE_ASSET, [asset.to_row() for asset in self._assets.values()])
             activity = [(*key, count, encode_amount(volume)) for key, (count, volume) in self._activity.items()]
             self._db.executemany(_REPLACE_ACTIVITY, activity)
+            if self._market is not None:
+                self._market.write()
             self._db.executemany(_REPLACE_EPOCH, [astuple(epoch) for epoch in self._epochs.values()])
             self._db.execute(_REPLACE_PROGRESS, astuple(self._progress))
             self._db.execute("COMMIT")
@@ -425,6 +438,8 @@ class IndexWriter:
         for rows in self._rows.values():
             rows.clear()
         self._activity.clear()
+        if self._market is not None:
+            self._market.settle(_MAX_REMEMBERED_FILES)
         for number in [number for number in self._epochs if number <= self._progress.sealed_epoch]:
             del self._epochs[number]
         remembered: dict[Any, Any]
@@ -437,7 +452,7 @@ class IndexWriter:
         _, *progress = self._db.execute("SELECT * FROM progress").fetchone()
         self._progress = _Progress(*progress)
         genesis = self._progress.genesis
-        self._domain = None if genesis is None else _decode_domain(genesis)
+        self._parameters = None if genesis is None else _decode_parameters(genesis)
         assets = [_Asset.from_row(row) for row in self._db.execute("SELECT * FROM assets ORDER BY id")]
         self._assets = {asset.address: asset for asset in assets}
         unsealed = self._db.execute("SELECT * FROM epochs WHERE number > ?", (self._progress.sealed_epoch,))
@@ -452,6 +467,13 @@ class IndexWriter:
         self._activity: dict[tuple[int, int, int], tuple[int, int]] = {}
         """(length, start, asset) → payments and volume; of what the chunk adds to, as it will stand after it."""
         self._rows: dict[str, list[_Row]] = {table: [] for table in _INSERTS}
+        self._market = self._make_market()
+
+    def _make_market(self) -> MarketWriter | None:
+        """None until the ledger's parameters are known."""
+        if self._parameters is None:
+            return None
+        return MarketWriter(self._db, self._parameters.market, self._rows, self._get_account)
 
 
 def _begin_epoch(number: int, first_block: int) -> _Epoch:
@@ -497,8 +519,8 @@ def _is_index_of(db: sqlite3.Connection, genesis_hash: Hash) -> bool:
         raise
 
 
-def _decode_domain(genesis: bytes) -> Domain:
+def _decode_parameters(genesis: bytes) -> Parameters:
     entry = decode_entry(genesis)
     if not isinstance(entry, GenesisEntry):
         raise BrokenInvariant("the index does not hold the parameters of its ledger")
-    return entry.parameters.domain
+    return entry.parameters
