@@ -14,6 +14,8 @@ from chain import wire
 from chain.block import DEPOSIT, Block, Deposit, build_records_tree, compute_request_id, hash_header
 from chain.commitment import NO_COMMITMENT, Commitment, hash_commitment
 from chain.errors import BrokenInvariant, Refusal
+from chain.instruction import SignedInstruction, compute_instruction_id
+from chain.instruction import check_structure as check_instruction_structure
 from chain.ledger import Ledger
 from chain.merkle import ListFrontier
 from chain.params import Parameters
@@ -31,6 +33,7 @@ _PROGRESS_EVERY: Final = 100
 class AuditReport(msgspec.Struct, frozen=True):
     blocks: int
     payments: int
+    instructions: int
     deposits: int
     epochs: int
     confirmed_epochs: int
@@ -73,6 +76,7 @@ class Auditor:
         """epoch → (first block, last block, cutAt, blocks root), until it is published."""
         self._asset_count = 0
         self._payment_count = 0
+        self._instruction_count = 0
         self._deposit_count = 0
         self._epoch_count = 0
         if contract is not None:
@@ -101,6 +105,7 @@ class Auditor:
         return AuditReport(
             blocks=self._number,
             payments=self._payment_count,
+            instructions=self._instruction_count,
             deposits=self._deposit_count,
             epochs=self._epoch_count,
             confirmed_epochs=self._contract.confirmed_epochs if self._contract else 0,
@@ -127,6 +132,8 @@ class Auditor:
                 self._deposit_count += 1
                 if self._contract is not None:
                     self._contract.check_deposit(record, f"record {index} of {where}")
+            elif isinstance(record, SignedInstruction):
+                self._instruction_count += 1
             else:
                 self._payment_count += 1
         self._number, self._hash = header.number, block_hash
@@ -158,24 +165,32 @@ class Auditor:
         if build_records_tree(block.records).root != header.records_root:
             add(where, "its records do not lead to its records root")
         for index, record in enumerate(block.records):
-            if isinstance(record, SignedPayment):
-                self._examine_payment(record, f"record {index} of {where}")
+            if isinstance(record, SignedPayment | SignedInstruction):
+                self._examine_signed(record, f"record {index} of {where}")
             elif record.id != compute_request_id(DEPOSIT, record.asset, record.index):
                 add(f"record {index} of {where}", "a deposit without the id of its place in the contract's queue")
         return self._findings.count > found
 
-    def _examine_payment(self, signed: SignedPayment, where: str) -> None:
+    def _examine_signed(self, signed: SignedPayment | SignedInstruction, where: str) -> None:
+        """A payment or an instruction by itself: its structure, its id, its signature."""
+        is_payment = isinstance(signed, SignedPayment)
+        name = f"{'payment' if is_payment else 'instruction'} {wire.encode_bytes(signed.id)}"
         try:
-            check_structure(signed.payment)
-            computed = compute_payment_id(signed.payment, self._domain)
+            computed = self._compute_id(signed)
             if computed != signed.id:
-                self._findings.add(
-                    where,
-                    f"payment {wire.encode_bytes(signed.id)}: its content gives id {wire.encode_bytes(computed)}",
-                )
-            check_signer(signed.id, signed.signature, signed.payment.payer)
+                self._findings.add(where, f"{name}: its content gives id {wire.encode_bytes(computed)}")
+            signer = signed.payment.payer if isinstance(signed, SignedPayment) else signed.instruction.account
+            check_signer(signed.id, signed.signature, signer)
         except Refusal as refusal:
-            self._findings.add(where, f"payment {wire.encode_bytes(signed.id)}: {refusal.code}: {refusal}")
+            self._findings.add(where, f"{name}: {refusal.code}: {refusal}")
+
+    def _compute_id(self, signed: SignedPayment | SignedInstruction) -> Hash:
+        """Raises what the structure is refused for."""
+        if isinstance(signed, SignedPayment):
+            check_structure(signed.payment)
+            return compute_payment_id(signed.payment, self._domain)
+        check_instruction_structure(signed.instruction)
+        return compute_instruction_id(signed.instruction, self._domain)
 
     def _check_signature(self, digest: Hash, signature: Signature | None, where: str) -> None:
         if signature is None:

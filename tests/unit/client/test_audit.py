@@ -9,9 +9,10 @@ import msgspec
 import plyvel
 import pytest
 
-from chain.block import Block, Deposit, encode_block, encode_record, hash_header
+from chain.block import Block, Deposit, build_records_tree, encode_block, encode_record, hash_header
 from chain.commitment import hash_commitment
 from chain.encoding import encode_u64
+from chain.instruction import compute_instruction_id
 from chain.primitives import ETHER
 from chain.signatures import sign_digest
 from client.audit import Auditor, AuditReport, ContractAudit, Findings, NodeSource
@@ -23,6 +24,7 @@ from node.entries import BLOCK_PREFIX, encode_asset, encode_cut, encode_genesis,
 from node.index import IndexWriter
 from node.journal import LevelDBJournal
 from tests.unit.client.ledger_server import LedgerServer
+from tests.unit.client.market_scene import MarketScene, MarketServer, make_listing
 from tests.unit.client.scene import (
     BOB,
     BOB_KEY,
@@ -445,3 +447,80 @@ class TestJournals:
         with pytest.raises(NoJournal, match="still running"):
             JournalSource(data_dir, Findings())
         running.close()
+
+
+class TestDataExchange:
+    """Roles, listings and what is paid for them are audited like everything else."""
+
+    @pytest.fixture
+    def market(self) -> MarketScene:
+        scene = MarketScene()
+        scene.buy()
+        scene.reprice(300, 3)
+        scene.seal()
+        return scene
+
+    def test_everything_agrees(self, market: MarketScene) -> None:
+        report, findings = audit(market.events, Contract(market))
+        assert name_all(findings) == []
+        assert (report.blocks, report.payments, report.instructions, report.deposits) == (11, 7, 6, 5)
+        assert report.is_replayed and report.confirmed_epochs == 4
+
+    @pytest.mark.parametrize("is_replaying", [True, False], ids=["while replaying", "after the replay stopped"])
+    @pytest.mark.parametrize(
+        ("fields", "problem"),
+        [
+            ({"price": 1}, "its content gives id"),
+            ({"name": ""}, "malformed_instruction"),
+            ({"account": BOB}, "invalid_signature"),
+        ],
+    )
+    def test_an_altered_instruction_is_named(
+        self, market: MarketScene, fields: dict[str, Any], problem: str, is_replaying: bool
+    ) -> None:
+        if not is_replaying:
+            market.events.insert(2, Unreadable("the beginning", "something is missing"))
+        place = next(
+            place
+            for place, event in enumerate(market.events)
+            if isinstance(event, BlockRead) and market.listing in event.block.records
+        )
+        event = market.events[place]
+        assert isinstance(event, BlockRead)
+        instruction = replace(market.listing.instruction, **fields)
+        instruction_id = compute_instruction_id(instruction, DOMAIN) if "account" in fields else market.listing.id
+        forged = replace(market.listing, id=instruction_id, instruction=instruction)
+        market.events[place] = replace(event, block=Block(event.block.header, (forged, market.upload)))
+        report, findings = audit(market.events, Contract(market))
+        assert not report.is_replayed
+        name = f"record 0 of block {event.block.header.number}: instruction 0x{forged.id.hex()}"
+        assert any(found.startswith(name) and problem in found for found in name_all(findings))
+
+    def test_a_registry_that_does_not_follow_from_the_records_is_named(self, market: MarketScene) -> None:
+        events = alter_sealed(2, extra_root=b"\x01" * 32)(market)
+        _, findings = audit(events)
+        assert any("epoch 3: extraRoot is 0x0101" in found for found in name_all(findings))
+
+    def test_a_listing_torn_from_its_payment_stops_the_replay(self) -> None:
+        """Its owner was not registered, so that alone it is none."""
+        scene = MarketScene()
+        listing = scene.sign(make_listing(nonce=3, file=b"\x42" * 32, owner=BOB))
+        header = replace(scene.blocks[-1][0].header, number=scene.replay.state.block_number + 1)
+        header = replace(
+            header,
+            previous=scene.replay.state.block_hash,
+            timestamp=scene.replay.state.last_cut_at + 1,
+            records_root=build_records_tree([listing]).root,
+            record_count=1,
+        )
+        signature = sign_digest(OPERATOR_KEY, hash_header(header, DOMAIN))
+        events = [*scene.events, BlockRead(Block(header, (listing,)), signature)]
+        report, findings = audit(events)
+        assert not report.is_replayed
+        assert "wrong_role" in name_all(findings)[0]
+
+    def test_it_is_read_from_a_node(self, market: MarketScene) -> None:
+        with serve(answer_json_rpc(MarketServer(market))) as url, Node(url) as node:
+            source = NodeSource(node)
+            report, findings = audit(list(source.read()), Contract(market))
+        assert (name_all(findings), report.instructions, report.is_replayed) == ([], 6, True)
