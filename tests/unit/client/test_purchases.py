@@ -20,13 +20,14 @@ from chain.errors import (
 )
 from chain.hashing import keccak
 from chain.kinds import PURCHASE
+from chain.params import Domain
 from chain.primitives import ETHER, ZERO_ADDRESS, ZERO_HASH
 from chain.receipt import Receipt
 from chain.sealing import purchase_context, seal_key
 from chain.signatures import sign_digest
 from client import market
+from client.errors import WrongLedger
 from client.keys import SigningKey
-from client.ledgers import Ledger
 from client.market import Purchase
 from client.protocol import decode_any_receipt, decode_held_instruction_receipt, decode_held_receipt
 from client.purchases import (
@@ -55,10 +56,21 @@ from tests.unit.client.market_scene import (
     make_listing,
     make_market_payment,
 )
-from tests.unit.client.scene import BOB, BOB_KEY, DOMAIN, LEDGER, OPERATOR_KEY, PARAMETERS, TOKEN
+from tests.unit.client.scene import (
+    BOB,
+    BOB_KEY,
+    DOMAIN,
+    LEDGER,
+    MARKET,
+    OPERATOR,
+    OPERATOR_KEY,
+    PARAMETERS,
+    SETTLEMENT,
+    TOKEN,
+)
 
 PINNED = msgspec.structs.replace(LEDGER, parameters=PARAMETERS)
-TERMS = Terms(FILE, VALIDATOR, OWNER, TOKEN, PRICE, KEEPER)
+TERMS = Terms(FILE, VALIDATOR, OWNER, TOKEN, PRICE, KEEPER, MARKET)
 SHARES = ((VALIDATOR, 100), (OWNER, 90), (KEEPER, 10))
 MART_SIGNING = SigningKey(MART_KEY.secret)
 
@@ -78,7 +90,7 @@ def forge(scene: MarketScene, *shares: tuple[bytes, int], **fields: Any) -> Rece
 
 
 def check(receipt: Receipt, **changes: Any) -> None:
-    given = {"file": FILE, "buyer": MART, "ledger": PINNED, "terms": TERMS, **changes}
+    given = {"file": FILE, "buyer": MART, "domain": DOMAIN, "operator": OPERATOR, "terms": TERMS, **changes}
     check_purchase(receipt, **given)
 
 
@@ -88,7 +100,6 @@ class TestChecking:
         receipt = decode_held_receipt(scene.get_receipt(bought)).receipt
         check(receipt)
         check(receipt, terms=None)
-        check(receipt, terms=None, ledger=LEDGER)
         check(forge(scene))
         scene.seal()
         committed = decode_held_receipt(scene.get_receipt(bought)).receipt
@@ -176,21 +187,13 @@ class TestChecking:
             check(msgspec.structs.replace(receipt, inclusion=wrong))
 
     @pytest.mark.parametrize(
-        "ledger",
-        [
-            msgspec.structs.replace(PINNED, operator=BOB),
-            Ledger(1, LEDGER.settlement, LEDGER.operator, LEDGER.source),
-            Ledger(LEDGER.l1_chain_id, BOB, LEDGER.operator, LEDGER.source),
-        ],
+        "changes",
+        [{"operator": BOB}, {"domain": Domain.of(1, SETTLEMENT)}, {"domain": Domain.of(31337, BOB)}],
         ids=["operator", "chain", "contract"],
     )
-    def test_another_ledger_s_purchase_is_none(self, scene: MarketScene, ledger: Ledger) -> None:
+    def test_another_ledger_s_purchase_is_none(self, scene: MarketScene, changes: dict[str, Any]) -> None:
         with pytest.raises(InvalidSignature):
-            check(forge(scene), ledger=ledger, terms=None)
-
-    def test_without_parameters_the_shares_cannot_be_checked(self, scene: MarketScene) -> None:
-        with pytest.raises(ValueError, match="parameters"):
-            check(forge(scene), ledger=LEDGER)
+            check(forge(scene), terms=None, **changes)
 
     def test_where_the_keeper_is_not_known_whoever_got_the_commission_passes_and_nothing_else(
         self, scene: MarketScene
@@ -210,6 +213,10 @@ class TestChecking:
             check(forge(scene), terms=terms)
 
 
+def compute(listing: Any, others: list[Any], place: tuple[int, int] = (99, 0)) -> Terms:
+    return compute_terms(listing, others, place=place, domain=DOMAIN, operator=OPERATOR, market=MARKET)
+
+
 class TestTerms:
     def test_the_price_is_the_one_in_force_where_the_purchase_stands(self, scene: MarketScene) -> None:
         first = scene.reprice(300, 3)
@@ -218,21 +225,23 @@ class TestTerms:
         listing = decode_held_instruction_receipt(scene.get_receipt(scene.listing)).receipt
         others = [decode_any_receipt(scene.get_receipt(each)).receipt for each in (second, scene.upload, first)]
 
-        def compute(block: int, index: int = 0) -> Terms:
-            return compute_terms(listing, others, PINNED, place=(block, index))
+        def compute_at(block: int, index: int = 0) -> Terms:
+            return compute(listing, others, (block, index))
 
-        assert compute(before + 2) == msgspec.structs.replace(TERMS, price=400)
-        assert compute(before + 1, 1).price == 400, "of one block, the record before counts"
-        assert compute(before + 1).price == 300
-        assert compute(before).price == PRICE
+        assert compute_at(before + 2) == msgspec.structs.replace(TERMS, price=400)
+        assert compute_at(before + 1, 1).price == 400, "of one block, the record before counts"
+        assert compute_at(before + 1).price == 300
+        assert compute_at(before).price == PRICE
         place = get_place(listing)
-        assert compute(place[0], place[1] + 1) == msgspec.structs.replace(TERMS, service_node=None)
+        assert compute_at(place[0], place[1] + 1) == msgspec.structs.replace(TERMS, service_node=None)
         with pytest.raises(InvalidProof, match="listed after"):
-            compute(*place)
+            compute_at(*place)
 
     def test_they_are_found_among_the_receipts_on_disk(self, scene: MarketScene, tmp_path: Path) -> None:
         store = ReceiptStore(DOMAIN.chain_id, tmp_path)
         assert find_terms(store, FILE, PINNED, place=(99, 0)) is None
+        with pytest.raises(WrongLedger, match="parameters"):
+            find_terms(store, FILE, LEDGER, place=(99, 0))
         other = scene.sign(make_listing(nonce=3, file=b"\x01" * 32, description=FILE.hex()))
         scene.add_block(other)
         for record in (scene.first, scene.upload, scene.reprice(300, 4), other):
@@ -246,17 +255,17 @@ class TestTerms:
         update = decode_held_instruction_receipt(scene.get_receipt(scene.reprice(1, 3))).receipt
         unsigned = sign_digest(BOB_KEY, bytes(32))
         with pytest.raises(InvalidSignature):
-            compute_terms(msgspec.structs.replace(listing, header_signature=unsigned), [], PINNED, place=(99, 0))
+            compute(msgspec.structs.replace(listing, header_signature=unsigned), [])
         with pytest.raises(InvalidSignature):
             forged = msgspec.structs.replace(update, header_signature=unsigned)
-            compute_terms(listing, [forged], PINNED, place=(99, 0))
+            compute(listing, [forged])
         with pytest.raises(InvalidProof, match="lists no file"):
-            compute_terms(update, [], PINNED, place=(99, 0))
+            compute(update, [])
 
     def test_nobody_else_s_instructions_and_payments_change_them(self, scene: MarketScene) -> None:
         listing = decode_held_instruction_receipt(scene.get_receipt(scene.listing)).receipt
         others = [decode_any_receipt(scene.get_receipt(record)).receipt for record in (scene.first, scene.buy())]
-        assert compute_terms(listing, others, PINNED, place=(99, 0)).service_node is None
+        assert compute(listing, others).service_node is None
 
 
 class TestKeys:
@@ -267,34 +276,33 @@ class TestKeys:
         return market.decode_purchase(form)
 
     def test_the_buyer_opens_it(self, purchase: Purchase) -> None:
-        assert open_purchased_key(purchase, MART_SIGNING, PINNED, keccak(FILE_KEY)) == FILE_KEY
-        check_purchase(purchase.receipt.receipt, file=FILE, buyer=MART, ledger=PINNED, terms=TERMS)
+        assert open_purchased_key(purchase, MART_SIGNING, DOMAIN, keccak(FILE_KEY)) == FILE_KEY
+        check(purchase.receipt.receipt)
 
     def test_nobody_else_does_nor_on_another_ledger(self, purchase: Purchase) -> None:
         with pytest.raises(WrongKey):
-            open_purchased_key(purchase, SigningKey(BOB_KEY.secret), PINNED, keccak(FILE_KEY))
+            open_purchased_key(purchase, SigningKey(BOB_KEY.secret), DOMAIN, keccak(FILE_KEY))
         with pytest.raises(WrongKey):
-            other = Ledger(1, LEDGER.settlement, LEDGER.operator, LEDGER.source)
-            open_purchased_key(purchase, MART_SIGNING, other, keccak(FILE_KEY))
+            open_purchased_key(purchase, MART_SIGNING, Domain.of(1, SETTLEMENT), keccak(FILE_KEY))
 
     def test_it_opens_for_that_file_alone(self, purchase: Purchase) -> None:
         with pytest.raises(WrongKey):
             other = msgspec.structs.replace(purchase, file=b"\x01" * 32)
-            open_purchased_key(other, MART_SIGNING, PINNED, keccak(FILE_KEY))
+            open_purchased_key(other, MART_SIGNING, DOMAIN, keccak(FILE_KEY))
 
     def test_a_key_that_is_not_the_listing_s_is_refused_whatever_the_node_says_of_it(self, purchase: Purchase) -> None:
         public_key = MART_KEY.public_key.format()
         sealed = seal_key(bytes(32), public_key, purchase_context(DOMAIN, FILE, MART), EPHEMERAL)
         wrong = msgspec.structs.replace(purchase, sealed_key=sealed, key_hash=keccak(bytes(32)))
         with pytest.raises(WrongKey, match="the listing says"):
-            open_purchased_key(wrong, MART_SIGNING, PINNED, keccak(FILE_KEY))
+            open_purchased_key(wrong, MART_SIGNING, DOMAIN, keccak(FILE_KEY))
         with pytest.raises(WrongKey):
             check_file_key(bytes(32), keccak(FILE_KEY))
         check_file_key(FILE_KEY, keccak(FILE_KEY))
 
     def test_where_there_is_none_it_is_said_why(self, purchase: Purchase) -> None:
         with pytest.raises(NoFileKey, match="not encrypted"):
-            open_purchased_key(purchase, MART_SIGNING, PINNED, ZERO_HASH)
+            open_purchased_key(purchase, MART_SIGNING, DOMAIN, ZERO_HASH)
         with pytest.raises(NoFileKey, match="validator"):
             kept = msgspec.structs.replace(purchase, sealed_key=None)
-            open_purchased_key(kept, MART_SIGNING, PINNED, keccak(FILE_KEY))
+            open_purchased_key(kept, MART_SIGNING, DOMAIN, keccak(FILE_KEY))
