@@ -17,9 +17,10 @@ from chain.commitment import Commitment, decode_commitment, encode_commitment, h
 from chain.errors import Refusal
 from chain.evidence import AccountProof, build_withdrawal_claim, check_account_proof, check_withdrawal_claim
 from chain.ledger import Ledger, SealedEpoch
-from chain.merkle import SumNode, compute_depth
-from chain.payment import Payment, check_signed_payment, check_structure, compute_payment_id
+from chain.merkle import LIST_PADDING, SumNode, compute_depth
+from chain.payment import Payment, SignedPayment, check_signed_payment, check_structure, compute_payment_id
 from chain.primitives import ZERO_HASH
+from chain.registry import RegistryProof, check_registry_proof, decode_entry
 from chain.state import State
 from chain.transition import (
     apply_block_end,
@@ -58,19 +59,41 @@ amounts = st.one_of(st.integers(1, 20), st.integers(1, 2**90))
 outputs = st.lists(st.tuples(people, st.integers(0, 3)), min_size=1, max_size=4)
 
 
+def to_form(payment: Payment) -> dict[str, Any]:
+    """As the naive ledger takes it."""
+    return {
+        "asset": payment.asset,
+        "from": payment.payer,
+        "nonce": payment.nonce,
+        "validUntil": payment.valid_until,
+        "kind": payment.kind,
+        "reference": payment.reference,
+        "memo": payment.memo,
+        "outputs": [{"to": output.to, "amount": output.amount} for output in payment.outputs],
+    }
+
+
 class LedgerMachine(RuleBasedStateMachine):
+    parameters = PARAMETERS
+    market = reference.MARKET
+    """The same as the parameters', as the naive ledger takes it."""
+
     def __init__(self) -> None:
         super().__init__()
         self.clock = START_MS
-        self.state = State(PARAMETERS)
-        self.ledger = Ledger(PARAMETERS)
-        self.naive = reference.NaiveLedger(reference.make_domain(PARAMETERS.domain.chain_id, PARAMETERS.settlement))
+        self.state = State(self.parameters)
+        self.ledger = Ledger(self.parameters)
+        domain = reference.make_domain(DOMAIN.chain_id, DOMAIN.verifying_contract)
+        self.naive = reference.NaiveLedger(domain, self.market)
         self.pending: list[Any] = []
         self.journal: list[tuple[str, Any]] = []
         self.commitments: list[Commitment] = []
         self.leaves: dict[tuple[bytes, int], list[tuple[int, AccountLeaf]]] = {}
         """(asset, index) → (epoch of the commitment, the leaf in it), for every epoch since it is there"""
         self.nodes: dict[tuple[bytes, int, int], bytes] = {}
+        self.entries: dict[int, bytes] = {}
+        """Of the registry, by index."""
+        self.registry_nodes: dict[tuple[int, int], bytes] = {}
         self.paid: list[Payment] = []
         self.used: set[tuple[bytes, int]] = set()
         self.deposited = dict.fromkeys(ASSETS, 0)
@@ -116,8 +139,7 @@ class LedgerMachine(RuleBasedStateMachine):
     )
     def pay(self, payer: bytes, asset: int, ahead: int, kind: str, shares: list[tuple[bytes, int]]) -> None:
         """Splits a part of the balance by `shares`, on the nonce `ahead` of the base or the next free one below."""
-        window = self.state.get_nonces(payer)
-        nonce = next(nonce for nonce in range(window.base + ahead, -1, -1) if not window.is_used(nonce))
+        nonce = self.find_nonce(payer, ahead)
         chosen = self.state.assets[asset % len(self.state.assets)]
         unit = max(1, self.state.get_balance(chosen, payer) // 13)
         shares = shares if kind == "transfer" else shares[:1]
@@ -212,7 +234,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.check_epoch(sealed, self.naive.cut(cut_at))
         assert self.ledger.state.compute_fingerprint() == self.state.compute_fingerprint()
         if is_restarting:
-            self.ledger = Ledger.restore(PARAMETERS, self.ledger.take_snapshot())
+            self.ledger = Ledger.restore(self.parameters, self.ledger.take_snapshot())
+            assert self.ledger.extra_root == sealed.commitment.extra_root
             assert self.ledger.state.compute_fingerprint() == self.state.compute_fingerprint()
 
     def teardown(self) -> None:
@@ -220,7 +243,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if not self.state.assets:
             return
         self.cut(is_restarting=False)
-        audit = Ledger(PARAMETERS, is_auditing=True)
+        audit = Ledger(self.parameters, is_auditing=True)
         commitments = []
         for what, value in self.journal:
             if what == "asset":
@@ -243,52 +266,72 @@ class LedgerMachine(RuleBasedStateMachine):
             assert sum(balances.values()) == self.state.totals[asset] == expected
 
     def submit(self, payment: Payment) -> None:
-        """It passes exactly when the naive ledger says that it should; otherwise nothing changes."""
-        before = self.state.compute_fingerprint()
+        """It passes exactly when the naive ledger has nothing against it; else it is refused for what that names, and
+        nothing changes."""
+        before, expected = self.state.compute_fingerprint(), self.name_refusal(payment)
         try:
             check_structure(payment)
             signed = check_signed_payment(payment, sign(payment).signature, DOMAIN)
             check_payment(self.state, payment, self.timestamp)
-        except Refusal:
-            assert not self.should_pass(payment)
+        except Refusal as refusal:
+            assert refusal.code == expected
             assert self.state.compute_fingerprint() == before
             return
-        assert self.should_pass(payment)
-        assert (payment.payer, payment.nonce) not in self.used
-        self.used.add((payment.payer, payment.nonce))
+        assert expected is None
+        self.enter_payment(signed)
+
+    def enter_payment(self, signed: SignedPayment) -> None:
+        """After it was checked."""
+        payment, form = signed.payment, to_form(signed.payment)
+        self.use_nonce(payment.payer, payment.nonce)
         apply_payment(self.state, signed, self.timestamp)
-        form = {
-            "asset": payment.asset,
-            "from": payment.payer,
-            "nonce": payment.nonce,
-            "validUntil": payment.valid_until,
-            "kind": payment.kind,
-            "reference": payment.reference,
-            "memo": payment.memo,
-            "outputs": [{"to": output.to, "amount": output.amount} for output in payment.outputs],
-        }
         assert self.naive.pay(form, self.open_block, len(self.pending), self.timestamp) == signed.id
         if payment.kind == "withdraw":
             self.withdrawn[payment.asset] += payment.total
         self.paid.append(payment)
         self.pending.append(signed)
 
-    def should_pass(self, payment: Payment) -> bool:
-        base, used = self.naive.nonces.get(payment.payer, (0, set()))
+    def use_nonce(self, account: bytes, nonce: int) -> None:
+        assert (account, nonce) not in self.used
+        self.used.add((account, nonce))
+
+    def find_nonce(self, account: bytes, ahead: int) -> int:
+        """The one `ahead` of the base, or the next free one below."""
+        window = self.state.get_nonces(account)
+        return next(nonce for nonce in range(window.base + ahead, -1, -1) if not window.is_used(nonce))
+
+    def name_refusal(self, payment: Payment) -> str | None:
+        """What the naive ledger has against it."""
+        if not all(output.amount for output in payment.outputs):
+            return "zero_amount"
+        if payment.asset not in self.naive.assets:
+            return "unknown_asset"
+        window = self.naive.nonces.get(payment.payer, (0, set[int]()))
         return (
-            payment.asset in self.naive.assets
-            and not (payment.valid_until and self.timestamp > payment.valid_until * 1000)
-            and base <= payment.nonce < base + 256
-            and payment.nonce not in used
-            and (payment.kind == "transfer" or len(payment.outputs) == 1)
-            and self.naive.balance(payment.asset, payment.payer) >= payment.total
+            self.name_untimely(payment.valid_until, payment.nonce, window)
+            or self.naive.exchange.name_refusal_of_payment(to_form(payment), self.timestamp)
+            or self.name_unpaid(payment)
         )
+
+    def name_untimely(self, valid_until: int, nonce: int, window: tuple[int, set[int]]) -> str | None:
+        base, used = window
+        if valid_until and self.timestamp > valid_until * 1000:
+            return "expired"
+        if nonce < base or nonce in used:
+            return "nonce_used"
+        return "nonce_too_far" if nonce >= base + 256 else None
+
+    def name_unpaid(self, payment: Payment) -> str | None:
+        """No account moves so much in these histories that an epoch is too small for it."""
+        balance = self.naive.balance(payment.asset, payment.payer)
+        return "insufficient_balance" if balance < payment.total else None
 
     def check_epoch(self, sealed: SealedEpoch, expected: dict[str, Any]) -> None:
         commitment = sealed.commitment
         assert hash_commitment(commitment, DOMAIN) == reference.digest("Commitment", expected, self.naive.domain)
         assert decode_commitment(encode_commitment(commitment)) == commitment
         self.commitments.append(commitment)
+        self.check_registry(sealed)
         for changes, line in zip(sealed.changes, commitment.assets, strict=True):
             asset = changes.asset
             self.nodes |= {(asset, level, at): node for level, at, node in changes.nodes}
@@ -305,6 +348,19 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.check_leaf(commitment, index, leaf)
             for index in range(len(changes.withdrawals)):
                 check_withdrawal_claim(build_withdrawal_claim(asset, changes.withdrawals, index), commitment)
+
+    def check_registry(self, sealed: SealedEpoch) -> None:
+        """Every entry is what the naive exchange has, and proven from what each epoch said that it wrote."""
+        registry, extra_root = sealed.registry, sealed.commitment.extra_root
+        self.entries |= dict(registry.leaves)
+        self.registry_nodes |= {(level, at): node for level, at, node in registry.nodes}
+        assert list(self.entries) == sorted(self.entries) == list(range(registry.count))
+        expected = [reference.entry_bytes(entry) for entry in self.naive.exchange.entries]
+        assert list(self.entries.values()) == expected
+        for index, entry in self.entries.items():
+            places = [(height, index >> height ^ 1) for height in range(compute_depth(registry.count))]
+            siblings = tuple(self.registry_nodes.get(place, LIST_PADDING[place[0]]) for place in places)
+            check_registry_proof(RegistryProof(decode_entry(entry), index, registry.count, siblings), extra_root)
 
     def check_leaf(self, commitment: Commitment, index: int, leaf: AccountLeaf) -> None:
         asset, epoch = leaf.asset, commitment.epoch
