@@ -41,6 +41,7 @@ _UNIT: Final = 10**18
 _TREASURY_FUNDS: Final = 2_500 * _UNIT
 _KEY_FUNDS: Final = 50 * _UNIT
 _ETHER_DEPOSIT: Final = 100 * _UNIT
+_DEMO_ETHER_DEPOSIT: Final = 50 * _UNIT
 _TOKENS: Final = 1_000_000 * _UNIT
 _DEMO_ACCOUNTS: Final = 14
 _FUNDING_ATTEMPTS: Final = 5
@@ -158,18 +159,17 @@ async def _get_balance(endpoint: Endpoint, account: Address) -> int:
 
 
 async def _deposit(treasury: Sender, settlement: Address, token: Address, owners: list[Address]) -> None:
-    """Ether and tokens on the ledger for all, and tokens on L1 for the ten."""
+    """Ether and tokens on the ledger for all, the ten first, and tokens on L1 for those."""
     first = [make_mint(token, treasury.address, _TOKENS * len(owners))]
     first += [make_mint(token, owner, _TOKENS) for owner in owners[:ACCOUNT_COUNT]]
     first += [make_approval(token, settlement, _TOKENS * len(owners))]
     await treasury.send_all(first)
-    await treasury.send_all(
-        [
-            make_deposit_call(settlement, asset, owner, amount)
-            for asset, amount in ((ETHER, _ETHER_DEPOSIT), (token, _TOKENS))
-            for owner in owners
-        ]
-    )
+    deposits = [
+        make_deposit_call(settlement, ETHER, owner, _ETHER_DEPOSIT if index < ACCOUNT_COUNT else _DEMO_ETHER_DEPOSIT)
+        for index, owner in enumerate(owners)
+    ]
+    deposits += [make_deposit_call(settlement, token, owner, _TOKENS) for owner in owners]
+    await treasury.send_all(deposits)
 
 
 def _write_secret(path: Path, content: bytes) -> None:
