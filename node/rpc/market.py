@@ -50,8 +50,8 @@ async def get_storage_charge(methods: "Methods", params: bytes) -> dict[str, Any
     """[size, days, asset] → what keeping so many bytes so long costs, {charge, dailyCharge}. Raises `NoStorageRate`."""
     size, days, asset = take_params(params, "size", "days", "asset")
     size, days = wire.decode_quantity(size, "size", MAX_U64), wire.decode_quantity(days, "days", MAX_STORAGE_DAYS)
-    market = methods.sequencer.state.parameters.market
-    daily = compute_daily_charge(size, wire.decode_address(asset, "asset"), market)
+    token = wire.decode_address(asset, "asset")
+    daily = compute_daily_charge(size, token, methods.sequencer.state.parameters.market)
     return {"charge": hex(days * daily), "dailyCharge": hex(daily)}
 
 
@@ -95,7 +95,7 @@ async def list_registrations(methods: "Methods", params: bytes) -> dict[str, Any
     next page. With `validator`, its owners."""
     filters = load_filter(params, {"role", "validator", "cursor", "limit"})
     role = filters.get("role")
-    if role is not None and role not in ROLE_BITS:
+    if role is not None and (not isinstance(role, str) or role not in ROLE_BITS):
         raise MalformedRequest(f"role: one of: {' '.join(ROLE_BITS)}")
     return await methods.catalogue.list_registrations(
         role, _take_address(filters, "validator"), decode_cursor(filters.get("cursor")), _take_limit(filters)
@@ -182,7 +182,7 @@ def _take_limit(filters: dict[str, Any]) -> int:
 
 def _take_text(filters: dict[str, Any], name: str) -> str | None:
     text = filters.get(name)
-    if text is not None and (not isinstance(text, str) or len(text) > MAX_TEXT_SIZE):
+    if text is not None and not _is_text(text):
         raise MalformedRequest(f"{name}: text of at most {MAX_TEXT_SIZE} characters")
     return text
 
@@ -192,6 +192,10 @@ def _take_tags(filters: dict[str, Any]) -> tuple[str, ...]:
     if tags is None:
         return ()
     tags = [tags] if isinstance(tags, str) else tags
-    if not isinstance(tags, list) or len(tags) > MAX_TAGS or not all(isinstance(tag, str) for tag in tags):
-        raise MalformedRequest(f"tag: text, or a list of at most {MAX_TAGS}")
+    if not isinstance(tags, list) or len(tags) > MAX_TAGS or not all(_is_text(tag) for tag in tags):
+        raise MalformedRequest(f"tag: text of at most {MAX_TEXT_SIZE} characters, or a list of at most {MAX_TAGS}")
     return tuple(tags)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_TEXT_SIZE

@@ -8,11 +8,14 @@ from chain.errors import MalformedRequest
 
 
 def load_params(params: bytes) -> Any:
-    """Raises `MalformedRequest`."""
+    """Raises `MalformedRequest`, also for half a surrogate pair, which JSON can write down and nothing else can."""
     try:
-        return msgspec.json.decode(params)
-    except (msgspec.DecodeError, RecursionError) as error:
+        values = msgspec.json.decode(params)
+        if b"\\u" in params:
+            msgspec.json.encode(values)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise MalformedRequest(f"params: {error}") from error
+    return values
 
 
 def take_params(params: bytes, *names: str, optional: int = 0) -> list[Any]:

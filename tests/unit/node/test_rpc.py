@@ -662,6 +662,16 @@ def test_every_method_of_the_interface_is_there() -> None:
         "tally_getStatement",
         "tally_listPayments",
         "tally_quote",
+        "tally_sendInstruction",
+        "tally_sendUpload",
+        "tally_getStorageCharge",
+        "tally_getFile",
+        "tally_listFiles",
+        "tally_getPurchase",
+        "tally_listRegistrations",
+        "tally_listInstructions",
+        "tally_getFileProof",
+        "tally_getRolesProof",
         "rpc.discover",
     }
 
@@ -725,9 +735,137 @@ MALFORMED: list[tuple[str, Any]] = [
             ["transfer", {"from": ADDRESS, "asset": ADDRESS, "nonce": 0, "outputs": {}}],
             ["transfer", {"from": ADDRESS, "asset": ADDRESS, "nonce": 0, "to": ADDRESS, "amount": 1, "fee": 1}],
             ["transfer", {"from": ADDRESS, "asset": ADDRESS, "nonce": 0, "to": ADDRESS, "amount": 1, "memo": 1}],
+            ["tip", {"from": ADDRESS, "asset": ADDRESS, "nonce": 0, "to": ADDRESS, "amount": 1, "days": 1}],
+            ["upload", {"from": ADDRESS, "to": ADDRESS}],
+            ["upload", {"from": ADDRESS, "to": ADDRESS, "reference": HASH, "listing": {}}],
+            ["upload", {"from": ADDRESS, "to": ADDRESS, "reference": HASH, "amount": 1}],
+            ["upload", {"from": ADDRESS, "to": ADDRESS, "reference": 1}],
+            ["purchase", {"from": ADDRESS}],
+            ["purchase", {"from": ADDRESS, "reference": ADDRESS}],
+            ["purchase", {"from": ADDRESS, "reference": HASH, "to": ADDRESS}],
+            ["purchase", {"from": ADDRESS, "reference": HASH, "outputs": []}],
+            ["extend", {"from": ADDRESS, "days": 1}],
+            ["extend", {"from": ADDRESS, "days": 1, "reference": HASH, "to": ADDRESS}],
         )
     ],
+    *[
+        ("tally_sendInstruction", params)
+        for params in ([], [{}], [{}, "0x", 1], {}, {"instruction": {}}, {"instruction": {}, "signature": "", "x": 1})
+    ],
+    *[
+        ("tally_sendUpload", params)
+        for params in ([], [{}, "", {}], [{}, "", {}, "", 1], {"listing": {}, "payment": {}}, {"x": 1})
+    ],
+    *[
+        ("tally_getStorageCharge", params)
+        for params in (
+            [],
+            [1, 1],
+            [-1, 1, ADDRESS],
+            ["0x1" + "0" * 16, 1, ADDRESS],
+            [1, 36_501, ADDRESS],
+            [1, 1, HASH],
+            [1, 1, ADDRESS, 1],
+            [1.5, 1, ADDRESS],
+        )
+    ],
+    *[("tally_getFile", params) for params in ([], [1], [ADDRESS], [HASH, 1], {"id": HASH}, [None])],
+    *[("tally_getPurchase", params) for params in ([], [HASH], [HASH, HASH], [ADDRESS, HASH], [HASH, ADDRESS, 1])],
+    *[
+        ("tally_listFiles", params)
+        for params in (
+            [1],
+            [{}, {}],
+            [{"sort": "price"}],
+            {"sort": "price"},
+            [{"text": 1}],
+            [{"text": "x" * 257}],
+            [{"text": ["x"]}],
+            [{"tag": 1}],
+            [{"tag": {}}],
+            [{"tag": [1]}],
+            [{"tag": ["a"] * 9}],
+            [{"mediaType": 1}],
+            [{"mediaType": "x" * 257}],
+            [{"validator": HASH}],
+            [{"owner": 1}],
+            [{"serviceNode": "0x"}],
+            [{"asset": ADDRESS[:-1]}],
+            [{"status": "delisted"}],
+            [{"status": 1}],
+            [{"status": None}],
+            [{"status": {}}],
+            [{"cursor": 7}],
+            [{"cursor": "x" * 65}],
+            [{"limit": 1001}],
+            [{"limit": -1}],
+            [{"limit": "many"}],
+        )
+    ],
+    *[
+        ("tally_listRegistrations", params)
+        for params in (
+            [1],
+            [{"account": ADDRESS}],
+            [{"role": "king"}],
+            [{"role": 1}],
+            [{"role": []}],
+            [{"role": {}}],
+            [{"validator": HASH}],
+            [{"cursor": "x" * 65}],
+            [{"limit": 1001}],
+            {"role": "king"},
+        )
+    ],
+    *[
+        ("tally_listInstructions", params)
+        for params in (
+            [1],
+            [{"type": "Register"}],
+            [{"account": HASH}],
+            [{"file": ADDRESS}],
+            [{"cursor": 1}],
+            [{"limit": 1001}],
+        )
+    ],
+    *[
+        (method, params)
+        for method, key in (("tally_getFileProof", HASH), ("tally_getRolesProof", ADDRESS))
+        for params in ([], [key], ["0x", 1], [1, 1], [key, -1], [key, "final"], [key, {}], [key, 1, 1])
+    ],
 ]
+
+QUOTED = f'"from":"{ADDRESS}","asset":"{ADDRESS}","nonce":0,"to":"{ADDRESS}","amount":1'
+
+
+@pytest.mark.parametrize(
+    "method, params",
+    [
+        ("tally_listFiles", '[{"text":"a\\udfff"}]'),
+        ("tally_listFiles", '[{"mediaType":"\\uDFFF"}]'),
+        ("tally_listFiles", '[{"tag":"\\ud800a"}]'),
+        ("tally_listFiles", '[{"tag":["\\ud800"]}]'),
+        ("tally_listFiles", '{"\\ud800":"a"}'),
+        ("tally_listPayments", '[{"kind":"\\ud800"}]'),
+        ("tally_listPayments", '[{"cursor":"\\ud800"}]'),
+        ("tally_quote", f'["\\ud800",{{{QUOTED}}}]'),
+        ("tally_quote", f'["tip",{{{QUOTED},"memo":"\\ud800"}}]'),
+        ("tally_getReceipt", '{"\\ud800":"0x"}'),
+    ],
+)
+async def test_half_a_surrogate_pair_is_no_parameter(method: str, params: str) -> None:
+    """JSON can write it down, and UTF-8 cannot: no index can be asked for it, and no answer can hold it."""
+    function: Callable[..., Awaitable[Any]] = METHODS[method]
+    with pytest.raises(MalformedRequest) as refused:
+        await function(Touchable(), params.encode())
+    assert msgspec.json.encode([refused.value.message, refused.value.values])
+
+
+async def test_a_file_cannot_have_a_tag_longer_than_any_has() -> None:
+    function: Callable[..., Awaitable[Any]] = METHODS["tally_listFiles"]
+    for tag in ("x" * 257, ["x" * 257]):
+        with pytest.raises(MalformedRequest, match="tag"):
+            await function(Touchable(), msgspec.json.encode([{"tag": tag}]))
 
 
 @pytest.mark.parametrize("method, params", MALFORMED)
@@ -740,4 +878,5 @@ async def test_malformed_parameters_are_refused_before_anything_is_looked_at(met
 class Touchable:
     """A method may take hold of its parts, and use none of them."""
 
-    archive = info = sequencer = Unreachable()
+    archive = info = sequencer = escrow = catalogue = Unreachable()
+    send_instruction = send_upload = Unreachable().send
