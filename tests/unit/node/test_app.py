@@ -57,6 +57,7 @@ def node(gateway: TokenGateway, tmp_path: Path) -> Node:
     ethereum = EthereumConfig("http://127.0.0.1:1", 1, "0x" + DOMAIN.verifying_contract.hex(), poll_seconds=0.001)
     made: Any = Node(NodeConfig(ethereum, KEY, KEY, data_dir=str(tmp_path)))
     made._gateway = gateway
+    made._parameters = PARAMETERS
     made._deployment = SimulatedL1().deployment
     made._info = LedgerInfo(PARAMETERS, OPERATOR, lambda: Position(1, 0, 0, 0, 0))
     made._info.take_asset(ETHER)

@@ -65,11 +65,10 @@ async def test_payments_are_told_as_lists_show_them(stand: Stand) -> None:
         view = await stand.archive.load_block(2)
         signed: Any = view.records[0]
         receipt = wire.encode_receipt(
-            signed.id,
+            signed,
             "accepted",
             wire.encode_domain(stand.archive._parameters.domain),
             wire.encode_payment(signed.payment),
-            signed.signature,
             wire.encode_header(view.header, view.hash, view.signature),
             0,
             [],
