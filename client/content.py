@@ -55,28 +55,34 @@ def measure_content(source: Path) -> ContentFacts:
     return digest.facts
 
 
-def encrypt_content(source: Path, target: Path, key: bytes, *, is_replacing: bool = False) -> ContentFacts:
+def measure_encrypted_content(source: Path, key: bytes) -> ContentFacts:
+    """The facts of what an encrypted file decrypts to."""
+    cipher, digest = _Cipher(key), _Digest()
+    for part in _read_parts(source):
+        digest.update(cipher.apply(part))
+    return digest.facts
+
+
+def encrypt_content(source: Path, target: Path, key: bytes) -> ContentFacts:
     """Writes the encrypted content of `source` to `target`, whole or not at all. `key`: 32 bytes, for this file alone.
 
-    Raises FileExistsError if there is a `target`, unless `is_replacing`.
+    Raises FileExistsError if there is a `target` already.
     """
     cipher, digest = _Cipher(key), _Digest()
-    with _open_draft(target, is_replacing=is_replacing) as draft:
+    with _open_draft(target) as draft:
         for part in _read_parts(source):
             digest.update(part)
             draft.write(cipher.apply(part))
     return digest.facts
 
 
-def decrypt_content(
-    source: Path, target: Path, key: bytes, content_hash: Hash, *, is_replacing: bool = False
-) -> ContentFacts:
+def decrypt_content(source: Path, target: Path, key: bytes, content_hash: Hash) -> ContentFacts:
     """Writes the content of an encrypted file to `target`, which is there only if its SHA-256 is `content_hash`.
 
     Raises FileExistsError as `encrypt_content`, and `WrongContent`.
     """
     cipher, digest = _Cipher(key), _Digest()
-    with _open_draft(target, is_replacing=is_replacing) as draft:
+    with _open_draft(target) as draft:
         for part in _read_parts(source):
             content = cipher.apply(part)
             digest.update(content)
@@ -124,9 +130,9 @@ def _read_parts(source: Path) -> Iterator[bytes]:
 
 
 @contextmanager
-def _open_draft(target: Path, *, is_replacing: bool) -> Iterator[BinaryIO]:
+def _open_draft(target: Path) -> Iterator[BinaryIO]:
     """A file beside `target` that takes its name, synced, when the block ends well, and is removed when it does not."""
-    if not is_replacing and target.exists():  # before hours are spent; decided below
+    if target.exists():  # before hours are spent; decided below
         raise FileExistsError(f"{target} is there already")
     draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -135,15 +141,10 @@ def _open_draft(target: Path, *, is_replacing: bool) -> Iterator[BinaryIO]:
             yield writing
             writing.flush()
             os.fsync(writing.fileno())
-        if is_replacing:
-            draft.replace(target)
-        else:
-            try:
-                os.link(draft, target)  # unlike a rename, fails if the name is taken
-            except FileExistsError:
-                raise FileExistsError(f"{target} is there already") from None
-            draft.unlink()
-    except BaseException:
+        try:
+            os.link(draft, target)  # unlike a rename, fails if the name is taken
+        except FileExistsError:
+            raise FileExistsError(f"{target} is there already") from None
+    finally:
         draft.unlink(missing_ok=True)
-        raise
     sync_directory(target.parent)

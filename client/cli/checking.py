@@ -52,7 +52,7 @@ def verify(
 
     Ends with 0 if it is committed or final, 2 if it is accepted and not yet on Ethereum, 1 if anything is wrong.
     """
-    form = _read_json(file)
+    form = read_json(file)
     ethereum = Ethereum.at(l1_url)
     try:
         report = verify_receipt(
@@ -97,7 +97,7 @@ def audit(
 # --- receipts
 
 
-def _read_json(file: str) -> Any:
+def read_json(file: str) -> Any:
     try:
         data = sys.stdin.buffer.read(_MAX_RECEIPT_SIZE + 1) if file == "-" else Path(file).read_bytes()
     except OSError as error:

@@ -23,7 +23,7 @@ _JOINER = "\N{ZERO WIDTH JOINER}"
 """Part of many emoji."""
 
 _console = Console(highlight=False, soft_wrap=True, width=_WIDEST)
-_notes = Console(stderr=True, highlight=False, soft_wrap=True)
+_notes = Console(stderr=True, highlight=False, soft_wrap=True, width=_WIDEST)
 
 _STATUS_STYLES = {"accepted": "yellow", "committed": "cyan", "final": "green", "void": "red", "failed": "red"}
 
@@ -56,12 +56,21 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right:
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:
+    _console.print(_make_fields(fields))
+
+
+def note_fields(fields: Iterable[tuple[str, str]]) -> None:
+    """What helps people to decide and is no result."""
+    _notes.print(_make_fields(fields))
+
+
+def _make_fields(fields: Iterable[tuple[str, str]]) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold")
     table.add_column(no_wrap=True)
     for name, value in fields:
         table.add_row(name, escape(value))
-    _console.print(table)
+    return table
 
 
 def print_receipt(held: AnyHeldReceipt, assets: Sequence[Asset], path: str) -> None:

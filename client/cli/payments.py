@@ -2,23 +2,25 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from chain import wire
 from chain.errors import NotFound
 from chain.kinds import TIP, TRANSFER, WITHDRAW
-from chain.payment import Output
+from chain.market import OWNER
+from chain.payment import Output, Payment
 from chain.primitives import Address, Hash
 from chain.receipt import check_inclusion, check_instruction_receipt, check_receipt
-from client.cli import options, output
+from client.cli import consent, options, output
 from client.cli.exits import BadUsage, NotYet
 from client.errors import BadReply, OutcomeUnknown
 from client.files import write_durably
 from client.ledgers import Ledger
 from client.node import Node
-from client.protocol import AnyHeldReceipt, Asset, HeldReceipt, NodeInfo
+from client.protocol import Account, AnyHeldReceipt, Asset, HeldReceipt, NodeInfo
+from client.quotes import confirm_quote, describe_single
 from client.receipts import ReceiptStore
 from client.settlement import Ethereum
 from client.wallet import resend
@@ -66,10 +68,17 @@ def balance(
             }
             lines.append(line | ({"l1Balance": hex(on_l1[asset.address])} if has_l1 else {}))
         output.print_json(
-            {"address": wire.encode_address(address), "nextNonce": hex(account.next_nonce), "balances": lines}
+            {
+                "address": wire.encode_address(address),
+                "nextNonce": hex(account.next_nonce),
+                "balances": lines,
+                **describe_roles(account),
+            }
         )
         return
     output.print_line(wire.encode_address(address), "bold")
+    if account.roles:
+        output.print_line(show_roles(account))
     columns = ["asset", "balance", *(["on Ethereum"] if has_l1 else []), "address"]
     rows = []
     for asset in info.assets:
@@ -114,7 +123,7 @@ def send(
             memo=memo,
             valid_until=options.parse_valid_until(valid_until, int(time.time())),
         )
-        _show_receipt(held, info.assets, wallet.receipts, out, is_json)
+        show_receipt(held, info.assets, wallet.receipts, out, is_json)
 
 
 def tip(
@@ -124,6 +133,7 @@ def tip(
     memo: options.Memo = "",
     reference: options.Reference = None,
     out: Out = None,
+    is_confirmed: consent.Yes = False,
     is_base_units: options.BaseUnits = False,
     node_url: options.NodeUrl = options.DEFAULT_NODE_URL,
     l1_url: options.L1Url = options.DEFAULT_L1_URL,
@@ -142,9 +152,13 @@ def tip(
         asset = options.choose_asset(asset_name, info.assets)
         units = options.read_amount(amount, asset, is_base_units=is_base_units)
         wallet = options.open_wallet(node, signer, ledger)
-        outputs = [Output(recipient, units)]
-        held = wallet.pay(asset.address, outputs, kind=TIP, reference=options.parse_reference(reference), memo=memo)
-        _show_receipt(held, info.assets, wallet.receipts, out, is_json)
+        outputs = (Output(recipient, units),)
+        named = options.parse_reference(reference)
+        payment = Payment(asset.address, signer.address, 0, 0, TIP, named, memo, outputs)
+        confirm_quote(node, payment, describe_single(payment))
+        consent.ask_for_payment(payment, info.assets, is_confirmed=is_confirmed)
+        held = wallet.send(payment)
+        show_receipt(held, info.assets, wallet.receipts, out, is_json)
 
 
 def withdraw(
@@ -172,7 +186,7 @@ def withdraw(
         units = options.read_amount(amount, asset, is_base_units=is_base_units)
         wallet = options.open_wallet(node, signer, ledger)
         held = wallet.pay(asset.address, [Output(recipient, units)], kind=WITHDRAW, memo=memo)
-        _show_receipt(held, info.assets, wallet.receipts, out, is_json)
+        show_receipt(held, info.assets, wallet.receipts, out, is_json)
     if not is_json:
         output.note(f"then: tally claim {wire.encode_bytes(held.id)} --wait")
 
@@ -210,13 +224,31 @@ def receipt(
             _settle_pending(node, ledger, store, wanted)
             if held.receipt.inclusion is not None and _is_withdrawal(held):
                 store.save_proof(node.get_payment_proof(wanted))
-    _show_receipt(held, assets, store, out, is_json)
+    show_receipt(held, assets, store, out, is_json)
+
+
+# --- roles
+
+
+def describe_roles(account: Account) -> dict[str, Any]:
+    under = account.owner_under
+    return {"roles": list(account.roles), "ownerUnder": None if under is None else wire.encode_address(under)}
+
+
+def show_roles(account: Account) -> str:
+    """Such as `validator, owner under 0x…`."""
+    names = [role.replace("_", " ") for role in account.roles]
+    if account.owner_under is not None:
+        names = [
+            f"{name} under {wire.encode_address(account.owner_under)}" if name == OWNER else name for name in names
+        ]
+    return ", ".join(names) or "no roles"
 
 
 # --- receipts
 
 
-def _show_receipt(
+def show_receipt(
     held: AnyHeldReceipt, assets: tuple[Asset, ...], store: ReceiptStore, out: Path | None, is_json: bool
 ) -> None:
     if out is not None:

@@ -94,7 +94,8 @@ class TestUsage:
         out = capsys.readouterr().out
         for name in (
             "devnet", "node", "l1", "deploy", "keys", "balance", "deposit", "send", "tip", "withdraw", "claim",
-            "receipt", "history", "statement", "verify", "audit", "version",
+            "receipt", "history", "statement", "verify", "audit", "version", "register", "upload", "list-file",
+            "extend", "update-price", "delist", "purchase", "check-purchase", "files", "file", "roles",
         ):  # fmt: skip
             assert f" {name} " in out
 
@@ -231,9 +232,9 @@ class TestPaying:
         assert network.replay.state.get_balance(TOKEN, BOB) == 101 + 25
 
     def test_people_see_what_matters(self, network: Scene, capsys: pytest.CaptureFixture[str]) -> None:
-        assert run(["tip", wire.encode_address(BOB), "1", "--asset", "TOK", "--private-key", PRIVATE_KEY]) == 0
+        assert run(["send", wire.encode_address(BOB), "1", "--asset", "TOK", "--private-key", PRIVATE_KEY]) == 0
         out = capsys.readouterr().out
-        for text in ("accepted", "tip", "1 TOK", wire.encode_address(BOB), "receipt"):
+        for text in ("accepted", "transfer", "1 TOK", wire.encode_address(BOB), "receipt"):
             assert text in out
 
     def test_a_refusal_is_named_and_ends_with_1(self, network: Scene, capsys: pytest.CaptureFixture[str]) -> None:
