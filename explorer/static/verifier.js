@@ -1,4 +1,4 @@
-// Receipts, payment proofs and account proofs, checked from their bytes to what Ethereum holds. Knows no page.
+// Receipts, payment, account and registry proofs, checked from their bytes to what Ethereum holds. Knows no page.
 //
 // Nothing is believed that can be computed. Four facts come from outside, from an Ethereum endpoint of the reader's
 // choice: which contract it is about, that contract's operator, what it stores for the epoch, how far finality has come.
@@ -16,6 +16,7 @@ tallystick.verifier = (function () {
   const ETHER = "0".repeat(40);
   const HALF_ORDER = "7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0";
   const KINDS = ["transfer", "upload", "purchase", "extend", "tip", "withdraw"];
+  const ROLES = ["validator", "mart", "service_node", "owner"];
   const RANKS = { accepted: 0, committed: 1, final: 2 };
 
   // What is refused, by its name in the ledger. `values` may hold what was computed and what was expected.
@@ -103,6 +104,8 @@ tallystick.verifier = (function () {
     return value.map((item, index) => read(item, `${what}[${index}]`));
   };
 
+  const flag = (value, what) => (typeof value === "boolean" ? value : malformed(what, "neither true nor false"));
+
   const orNull = (read) => (value, what) => (value === null ? null : read(value, what));
 
   const object = (members, { isExact = false } = {}) => (value, what) => {
@@ -128,6 +131,7 @@ tallystick.verifier = (function () {
   const ADDRESS = bytes(20);
   const HASH = bytes(32);
   const SIGNATURE = bytes(65);
+  const ANY_BYTES = (value, what) => bytes((Math.min(String(value).length, 2050) >> 1) - 1)(value, what);
 
   const DOMAIN = object({ name: text, version: text, chainId: U64, verifyingContract: ADDRESS });
   // Amounts wider than they may be, so that one too large is refused by its own name.
@@ -139,6 +143,40 @@ tallystick.verifier = (function () {
     },
     { isExact: true },
   );
+
+  // Instructions and entries of the registry by their members: type and name, as EIP-712 writes them, and a few types of
+  // ours. How they are read, hashed, encoded and shown follows from that.
+  const parseMembers = (members) => members.split(",").map((member) => member.split(" "));
+  const HEAD = "address account,uint64 nonce,uint64 validUntil,";
+  const INSTRUCTIONS = {
+    Register: HEAD + "string role",
+    RegisterOwner: HEAD + "address validator",
+    ListFile:
+      HEAD + "bytes32 file,address owner,address asset,uint128 price,uint64 size,uint32 storageDays,bytes32 contentHash," +
+      "string name,string mediaType,string[] tags,string description,bytes32 keyHash,bytes sealedKey",
+    UpdatePrice: HEAD + "bytes32 file,uint128 price",
+    Delist: HEAD + "bytes32 file",
+  };
+  const ENTRIES = {
+    account: "address account,roles roles,address? validator,bool namedOnly",
+    file:
+      "bytes32 file,address validator,address owner,address asset,uint128 price,uint64 size,uint32 storageDays," +
+      "uint64 keepUntil,address? serviceNode,bytes32 listing,bool delisted",
+  };
+  const READERS = {
+    address: ADDRESS, "address?": orNull(ADDRESS), bool: flag, bytes32: HASH, bytes: ANY_BYTES, string: text,
+    "string[]": list(text, 64), roles: list(oneOf(...ROLES), 4), uint32: U32, uint64: U64, uint128: U128,
+  };
+  const members = (described, more = {}) => {
+    const readers = parseMembers(described).map(([kind, name]) => [name, READERS[kind]]);
+    return object({ ...more, ...Object.fromEntries(readers) }, { isExact: true });
+  };
+  const INSTRUCTION = (value, what) => {
+    const { type } = object({ type: oneOf(...Object.keys(INSTRUCTIONS)) })(value, what);
+    return members(INSTRUCTIONS[type], { type: anything })(value, what);
+  };
+  const nameEntry = (entry) => (hasOwn(entry, "account") ? "account" : "file");
+  const ENTRY = (value, what) => members(ENTRIES[isObject(value) ? nameEntry(value) : "file"])(value, what);
   const HEADER = object({ number: U64, previous: HASH, timestamp: U64, recordsRoot: HASH, recordCount: U32 });
   const SIGNED_HEADER = (value, what) => ({
     ...HEADER(value, what), ...object({ hash: HASH, signature: SIGNATURE })(value, what),
@@ -154,10 +192,14 @@ tallystick.verifier = (function () {
   const INCLUSION = object({
     epoch: U64, index: U64, siblings: list(HASH, 64), l1Transaction: HASH, includedAt: U64, message: COMMITMENT,
   });
-  const RECEIPT = object({
-    id: HASH, status: oneOf("accepted", "committed", "final", "void"), domain: anything, payment: PAYMENT,
-    signature: SIGNATURE, block: SIGNED_HEADER, index: U32, siblings: list(HASH, 64), commitment: orNull(INCLUSION),
-  });
+  // What a receipt is of: its name there.
+  const nameContent = (form) => (hasOwn(form, "instruction") && !hasOwn(form, "payment") ? "instruction" : "payment");
+  const RECEIPT = (value, what) =>
+    object({
+      id: HASH, status: oneOf("accepted", "committed", "final", "void"), domain: anything,
+      ...(isObject(value) && nameContent(value) === "instruction" ? { instruction: INSTRUCTION } : { payment: PAYMENT }),
+      signature: SIGNATURE, block: SIGNED_HEADER, index: U32, siblings: list(HASH, 64), commitment: orNull(INCLUSION),
+    })(value, what);
   const SUM_NODE = object({ hash: HASH, sum: U128 });
   const SUM_PATH = list(SUM_NODE, 64);
   const CLAIM = object({
@@ -167,11 +209,13 @@ tallystick.verifier = (function () {
     asset: ADDRESS, owner: ADDRESS, epoch: U64, nonceBase: U64, nonceMap: U256, opening: U128, debits: U128,
     credits: U128, debitCount: U32, creditCount: U32, debitsRoot: HASH, creditsRoot: HASH,
   });
+  const SEALED = { epoch: U64, commitment: object({ message: COMMITMENT, signature: SIGNATURE }) };
   const ACCOUNT_PROOF = object({
-    epoch: U64, commitment: object({ message: COMMITMENT, signature: SIGNATURE }), assetIndex: U64,
+    ...SEALED, assetIndex: U64,
     leaf: (value, what) => ({ ...LEAF(value, what), ...object({ closing: U128 })(value, what) }),
     index: U64, siblings: SUM_PATH,
   });
+  const REGISTRY_PROOF = object({ ...SEALED, entry: ENTRY, index: U64, count: U64, siblings: list(HASH, 64) });
 
   // --- EIP-712
 
@@ -226,6 +270,32 @@ tallystick.verifier = (function () {
     if (size > 256) refuse("memo_too_long", `the memo takes ${size} bytes of UTF-8, at most 256 are allowed`);
   }
 
+  // Likewise of an instruction.
+  function checkInstruction(instruction) {
+    const { type, role, price, size, storageDays, name, tags, keyHash, sealedKey } = instruction;
+    for (const [kind, member] of parseMembers(INSTRUCTIONS[type])) {
+      const isNobody = kind === "address" && member !== "asset" && instruction[member] === ETHER;
+      if (isNobody) refuse("zero_address", `${member} is the zero address`);
+    }
+    if (type === "Register" && !ROLES.slice(0, 3).includes(role)) {
+      refuse("unknown_role", `nobody registers as “${role.slice(0, 32)}” by this instruction`);
+    }
+    const demand = (holds, problem) => holds || refuse("malformed_instruction", problem);
+    demand(price !== 0n, "a price is at least one base unit");
+    if (type !== "ListFile") return;
+    const measure = (words) => new TextEncoder().encode(words).length;
+    demand(size > 0n, "a file has at least one byte");
+    demand(storageDays >= 1n && storageDays <= 36500n, "a file is kept for 1 to 36500 days");
+    demand(name, "a file has a name");
+    for (const [member, limit] of Object.entries({ name: 128, mediaType: 64, description: 512 })) {
+      demand(measure(instruction[member]) <= limit, `${member} takes at most ${limit} bytes`);
+    }
+    demand(tags.length <= 8 && new Set(tags).size === tags.length, "a file has at most 8 tags, none twice");
+    demand(tags.every((tag) => tag && measure(tag) <= 32), "a tag takes 1 to 32 bytes");
+    demand(!sealedKey || sealedKey.length === 162, "a sealed key takes 81 bytes");
+    demand(!sealedKey || keyHash !== EMPTY, "a sealed key has a key hash");
+  }
+
   const sum = (outputs) => outputs.reduce((total, output) => total + output.amount, 0n);
 
   // The payment must have passed `checkStructure`.
@@ -235,6 +305,17 @@ tallystick.verifier = (function () {
       PAYMENT_TYPE, addressWord(payment.asset), addressWord(payment.from), word(payment.nonce),
       word(payment.validUntil), hashText(payment.kind), payment.reference, hashText(payment.memo), keccak(...outputs),
     );
+  }
+
+  const WORDS = {
+    address: addressWord, bytes32: (hex) => hex, bytes: (hex) => keccak(hex), string: hashText,
+    "string[]": (texts) => keccak(...texts.map(hashText)), uint32: word, uint64: word, uint128: word,
+  };
+
+  function hashInstruction(instruction) {
+    const { type } = instruction;
+    const words = parseMembers(INSTRUCTIONS[type]).map(([kind, name]) => WORDS[kind](instruction[name]));
+    return keccak(hashText(`${type}(${INSTRUCTIONS[type]})`), ...words);
   }
 
   function hashHeader(header) {
@@ -311,13 +392,22 @@ tallystick.verifier = (function () {
     return path;
   }
 
-  function checkListProof(item, index, count, siblings, root) {
-    const path = climbList(item, index, count, siblings);
+  const checkListProof = (item, index, count, siblings, root) => checkRoot(climbList(item, index, count, siblings), root);
+
+  function checkRoot(path, root) {
     const computed = path[path.length - 1];
     const values = { computed: show(computed), expected: show(root), path: path.map(show) };
     if (computed !== root) refuse("root_mismatch", "the path does not lead to the root", values);
     return values;
   }
+
+  // An entry of the registry, as a commitment's `extraRoot` holds it: that binds the count, too.
+  function checkRegistryProof(entry, index, count, siblings, extraRoot) {
+    const path = climbList(encodeEntry(entry), index, count, siblings);
+    return checkRoot([...path, computeExtraRoot(count, path[path.length - 1])], extraRoot);
+  }
+
+  const computeExtraRoot = (count, root) => (count ? keccak("8b", uint(count, 8), root) : EMPTY);
 
   const isEmpty = (node) => node.hash === EMPTY && node.sum === 0n;
 
@@ -372,6 +462,20 @@ tallystick.verifier = (function () {
       uint(leaf.opening, 16) + uint(leaf.debits, 16) + uint(leaf.credits, 16) + uint(leaf.debitCount, 4) +
       uint(leaf.creditCount, 4) + leaf.debitsRoot + leaf.creditsRoot
     );
+  }
+
+  const plain = (hex) => hex;
+  const FIELDS = {
+    address: plain, "address?": (address) => address || ETHER, bytes32: plain, bool: (truth) => uint(BigInt(truth), 1),
+    roles: (roles) => uint(BigInt(ROLES.reduce((bits, role, place) => bits | (roles.includes(role) << place), 0)), 1),
+    uint32: (value) => uint(value, 4), uint64: (value) => uint(value, 8), uint128: (value) => uint(value, 16),
+  };
+
+  // 43 bytes of an account, 182 of a file
+  function encodeEntry(entry) {
+    const kind = nameEntry(entry);
+    const fields = parseMembers(ENTRIES[kind]).map(([type, name]) => FIELDS[type](entry[name]));
+    return { account: "01", file: "02" }[kind] + fields.join("");
   }
 
   const hashLeaf = (encoded) => keccak("82", encoded);
@@ -614,16 +718,13 @@ tallystick.verifier = (function () {
   const NO_L1 = "cannot be told without an Ethereum endpoint";
   const TITLES = {
     receipt: "The file is a receipt",
-    proof: "The file is an account proof",
+    "account proof": "The file is an account proof",
+    "registry proof": "The file is a registry proof",
     subject: "It is what was asked for",
     domain: "It names its ledger",
     contract: "The contract on Ethereum answers",
     ledger: "The ledger is that of the contract",
-    "payment id": "The payment’s fields give its id",
-    "payer signature": "The payer signed the payment",
-    time: "The payment had not expired",
     "block hash": "The block’s header gives its hash",
-    "record path": "The payment stands in the block",
     "operator signature": "The operator signed the block",
     "block path": "The block stands in the epoch’s commitment",
     commitment: "Ethereum holds that commitment",
@@ -633,10 +734,17 @@ tallystick.verifier = (function () {
     withdrawal: "The withdrawal can be claimed by its proof",
     leaf: "The account’s entry does not contradict itself",
     "state path": "The account stands in the epoch’s commitment",
+    "registry path": "The entry stands in the epoch’s commitment",
     seal: "The operator signed the commitment",
   };
 
-  // `form`: parsed JSON of a receipt, a payment proof or an account proof, bare or within its JSON-RPC reply.
+  // What differs between receipts: the steps' names, the record's type in the block, who signs, structure and hash.
+  const CONTENTS = {
+    payment: { who: "payer", type: 1, signer: "from", check: checkStructure, hash: hashPayment },
+    instruction: { who: "account", type: 4, signer: "account", check: checkInstruction, hash: hashInstruction },
+  };
+
+  // `form`: parsed JSON of a receipt, or of a payment, account or registry proof, bare or within its JSON-RPC reply.
   // Options: `l1Url`, an Ethereum endpoint; `settlement` and `l1ChainId`, which contract it must be about;
   // `expected`, what was asked for, as `readSource` gives it.
   async function verify(form, options = {}) {
@@ -655,8 +763,8 @@ tallystick.verifier = (function () {
       checks.note("receipt", TITLES.receipt, "failed", error.message, {});
       return report(checks, settings, { kind: null });
     }
-    return document.kind === "account proof"
-      ? verifyAccount(checks, settings, document)
+    return document.kind in PROOFS
+      ? verifyProof(checks, settings, document)
       : verifyReceipt(checks, settings, document);
   }
 
@@ -680,17 +788,19 @@ tallystick.verifier = (function () {
     }
     if (has("receipt") && !has("id")) return { kind: "payment proof", receipt: form.receipt, form };
     if (has("leaf") && has("siblings")) return { kind: "account proof", form };
-    if (has("payment") && has("block")) return { kind: "receipt", receipt: form, form };
-    if (has("payment") && has("signature")) {
-      refuse("malformed", "a signed payment without a block: no operator has promised anything for it yet");
+    if (has("entry") && has("siblings")) return { kind: "registry proof", form };
+    const content = nameContent(form);
+    if (has(content) && has("block")) return { kind: "receipt", receipt: form, form };
+    if (has(content) && has("signature")) {
+      refuse("malformed", `a signed ${content} without a block: no operator has promised anything for it yet`);
     }
-    return refuse("malformed", "neither a receipt, nor a payment proof, nor an account proof");
+    return refuse("malformed", "neither a receipt, nor a proof of a payment, an account or an entry of the registry");
   }
 
   async function verifyReceipt(checks, settings, document) {
     const receipt = checks.run("receipt", TITLES.receipt, () => {
       const found = RECEIPT(document.receipt, "receipt");
-      return { ...found, detail: `payment ${show(found.id)}` };
+      return { ...found, detail: `${nameContent(found)} ${show(found.id)}` };
     });
     if (receipt === null) return report(checks, settings, { kind: document.kind });
     checkSubject(checks, settings.expected, { id: receipt.id });
@@ -720,34 +830,49 @@ tallystick.verifier = (function () {
     return report(checks, settings, { kind: document.kind, verdict, settlement, facts, domain, receipt });
   }
 
-  async function verifyAccount(checks, settings, document) {
-    const proof = checks.run("proof", TITLES.proof, () => {
-      const found = ACCOUNT_PROOF(document.form, "proof");
-      const { owner, asset } = found.leaf;
-      return { ...found, detail: `account ${showAddress(owner)}, asset ${showAddress(asset)}, epoch ${found.epoch}` };
+  // What is proven from a sealed commitment: how it is read, what it is about, and the steps that are its own.
+  const PROOFS = {
+    "account proof": {
+      read: ACCOUNT_PROOF,
+      name: ({ leaf: { owner, asset } }) => ({ owner, asset }),
+      steps: { leaf: checkLeaf, "state path": checkState },
+    },
+    "registry proof": {
+      read: REGISTRY_PROOF,
+      name: ({ entry: { account, file } }) => (account ? { account } : { file }),
+      steps: { "registry path": checkEntry },
+    },
+  };
+
+  async function verifyProof(checks, settings, { kind, form }) {
+    const { read, name, steps } = PROOFS[kind];
+    const proof = checks.run("proof", TITLES[kind], () => {
+      const found = read(form, "proof");
+      const named = Object.entries(name(found)).map(([what, hex]) => `${what} ${show(hex)}`);
+      return { ...found, detail: `${named.join(", ")}, epoch ${found.epoch}` };
     });
-    if (proof === null) return report(checks, settings, { kind: document.kind });
-    const { leaf, epoch } = proof;
-    checkSubject(checks, settings.expected, { owner: leaf.owner, asset: leaf.asset, epoch });
+    if (proof === null) return report(checks, settings, { kind });
+    const { epoch } = proof;
+    checkSubject(checks, settings.expected, { ...name(proof), epoch });
     const { settlement } = settings;
     const facts = await askContract(checks, settings, settlement, { epoch, l1Transaction: null, isSearching: true });
     const domain = chooseDomain(settings, settlement, facts, null);
     if (facts) checkLedger(checks, settings, domain, domain, facts);
-    checks.run("leaf", TITLES.leaf, () => checkLeaf(leaf, epoch));
-    checks.run("state path", TITLES["state path"], () => checkState(proof));
+    for (const [step, check] of Object.entries(steps)) checks.run(step, TITLES[step], () => check(proof));
     const digest = domain && computeDigest(domain, hashCommitment(proof.commitment.message));
     checkOperator(checks, "seal", digest, proof.commitment.signature, facts);
     const verdict = await searchCommitment(checks, proof, digest, facts);
-    return report(checks, settings, { kind: document.kind, verdict, settlement, facts, domain, proof });
+    return report(checks, settings, { kind, verdict, settlement, facts, domain, proof });
   }
 
   // --- the steps, in order
 
   function checkSubject(checks, expected, found) {
-    const names = Object.keys(found).filter((name) => hasOwn(expected, name) && expected[name] !== null);
+    const names = Object.keys(expected).filter((name) => expected[name] !== null);
     if (!names.length) return;
     checks.run("subject", TITLES.subject, () => {
       for (const name of names) {
+        if (!hasOwn(found, name)) refuse("invalid_proof", `the answer is about no ${name}`);
         if (expected[name] !== found[name]) {
           const [computed, asked] = [found[name], expected[name]].map((value) =>
             typeof value === "bigint" ? String(value) : show(value),
@@ -827,24 +952,28 @@ tallystick.verifier = (function () {
 
   // What the operator promised by accepting.
   function checkPromise(checks, receipt, domain, facts) {
-    const { id, payment, block } = receipt;
-    runWith(checks, "payment id", domain, () => {
-      checkStructure(payment);
-      return compare(computeDigest(domain, hashPayment(payment)), id, "the payment’s fields give another id");
-    });
-    checks.run("payer signature", TITLES["payer signature"], () => checkSigner(id, receipt.signature, payment.from, ""));
-    checks.run("time", TITLES.time, () => {
-      const limit = payment.validUntil;
+    const { id, block } = receipt;
+    const thing = nameContent(receipt);
+    const content = receipt[thing];
+    const { who, type, signer, check, hash } = CONTENTS[thing];
+    runWith(checks, `${thing} id`, domain, () => {
+      check(content);
+      return compare(computeDigest(domain, hash(content)), id, `the ${thing}’s fields give another id`);
+    }, `The ${thing}’s fields give its id`);
+    const title = `The ${who} signed the ${thing}`;
+    checks.run(`${who} signature`, title, () => checkSigner(id, receipt.signature, content[signer], ""));
+    checks.run("time", `The ${thing} had not expired`, () => {
+      const limit = content.validUntil;
       const dated = `block ${block.number} is of ${showTime(block.timestamp)}`;
       if (limit && block.timestamp > limit * 1000n) {
         refuse("expired", `valid until ${showTime(limit * 1000n)}, and ${dated}`);
       }
-      return { detail: limit ? `${dated}, the payment was valid until ${showTime(limit * 1000n)}` : dated };
+      return { detail: limit ? `${dated}, the ${thing} was valid until ${showTime(limit * 1000n)}` : dated };
     });
     const blockHash = domain && computeDigest(domain, hashHeader(block));
     runWith(checks, "block hash", domain, () => compare(blockHash, block.hash, "the header gives another hash"));
-    checks.run("record path", TITLES["record path"], () => {
-      const item = encodeRecordItem(1, id);
+    checks.run("record path", `The ${thing} stands in the block`, () => {
+      const item = encodeRecordItem(type, id);
       const proven = checkListProof(item, BigInt(receipt.index), block.recordCount, receipt.siblings, block.recordsRoot);
       return { ...proven, detail: `record ${receipt.index} of ${block.recordCount} in block ${block.number}` };
     });
@@ -861,9 +990,9 @@ tallystick.verifier = (function () {
     });
   }
 
-  function runWith(checks, name, needed, check) {
-    if (needed) checks.run(name, TITLES[name], check);
-    else checks.skip(name, TITLES[name], "the ledger is not known, and every signed hash depends on it");
+  function runWith(checks, name, needed, check, title = TITLES[name]) {
+    if (needed) checks.run(name, title, check);
+    else checks.skip(name, title, "the ledger is not known, and every signed hash depends on it");
   }
 
   function compare(computed, expected, problem) {
@@ -955,7 +1084,7 @@ tallystick.verifier = (function () {
       if ((status === "accepted") !== (commitment === null)) {
         refuse("invalid_proof", `the receipt says ${status} and has ${commitment ? "a" : "no"} commitment`);
       }
-      if (!(status in RANKS)) refuse("invalid_proof", `the receipt says ${status}: the payment is not in force`);
+      if (!(status in RANKS)) refuse("invalid_proof", `the receipt says ${status}: the ${nameContent(receipt)} is not in force`);
       if (RANKS[status] > RANKS[verdict]) refuse("invalid_proof", `the file says ${status}, Ethereum says ${verdict}`);
       return { detail: status };
     });
@@ -973,7 +1102,7 @@ tallystick.verifier = (function () {
     }
     checks.run("withdrawal", title, () => {
       const { withdrawal, assetIndex } = object({ withdrawal: CLAIM, assetIndex: U64 })(form, "proof");
-      const { kind, asset, outputs } = receipt.payment;
+      const { kind, asset, outputs } = receipt.payment || {};
       const isSame =
         kind === "withdraw" && outputs.length === 1 && withdrawal.id === receipt.id && withdrawal.asset === asset &&
         withdrawal.recipient === outputs[0].to && withdrawal.amount === outputs[0].amount;
@@ -985,7 +1114,7 @@ tallystick.verifier = (function () {
     });
   }
 
-  function checkLeaf(leaf, epoch) {
+  function checkLeaf({ leaf, epoch }) {
     if (leaf.epoch > epoch) refuse("invalid_proof", `the entry is of epoch ${leaf.epoch}, the proof of epoch ${epoch}`);
     if (!isLeafSound(leaf)) refuse("invalid_proof", "the entry contradicts itself");
     const closing = computeClosing(leaf);
@@ -996,12 +1125,20 @@ tallystick.verifier = (function () {
     return { detail: `${leaf.opening} + ${leaf.credits} − ${leaf.debits} = ${closing} base units` };
   }
 
+  function checkEpoch({ epoch, commitment: { message } }) {
+    if (epoch === message.epoch) return message;
+    return refuse("invalid_proof", `the proof says epoch ${epoch}, its commitment is of ${message.epoch}`);
+  }
+
+  function checkEntry(proof) {
+    const { entry, index, count, siblings } = proof;
+    const proven = checkRegistryProof(entry, index, count, siblings, checkEpoch(proof).extraRoot);
+    return { ...proven, detail: `entry ${index} of ${count}` };
+  }
+
   function checkState(proof) {
-    const { leaf, commitment, index, siblings } = proof;
-    const { message } = commitment;
-    if (proof.epoch !== message.epoch) {
-      refuse("invalid_proof", `the proof says epoch ${proof.epoch}, its commitment is of ${message.epoch}`);
-    }
+    const { leaf, index, siblings } = proof;
+    const message = checkEpoch(proof);
     const { index: assetIndex, line } = findLine(message, leaf.asset);
     if (proof.assetIndex !== BigInt(assetIndex)) refuse("invalid_proof", "the asset stands at another place");
     const node = { hash: hashLeaf(encodeLeaf(leaf)), sum: computeClosing(leaf) };
@@ -1059,7 +1196,7 @@ tallystick.verifier = (function () {
     return {
       kind,
       verdict: found,
-      summary: summarise(found, failed, kind, commitment),
+      summary: summarise(found, failed, nameThing(receipt, proof), commitment),
       steps: checks.steps,
       settlement: settlement && showAddress(settlement),
       isPinned: settings.settlement !== null,
@@ -1069,7 +1206,7 @@ tallystick.verifier = (function () {
       l1: facts && {
         name: facts.name, chainId: facts.l1ChainId, block: facts.block.number, time: showTime(facts.block.timestamp * 1000n),
       },
-      subject: receipt ? describeReceipt(receipt) : proof ? describeAccount(proof) : [],
+      subject: describe(receipt, proof),
     };
   }
 
@@ -1079,8 +1216,12 @@ tallystick.verifier = (function () {
     return step ? step.detail : null;
   }
 
-  function summarise(verdict, failed, kind, commitment) {
-    const thing = kind === "account proof" ? "account’s balance" : "payment";
+  function nameThing(receipt, proof) {
+    if (!proof) return receipt ? nameContent(receipt) : "";
+    return proof.leaf ? "account’s balance" : `${nameEntry(proof.entry)}’s entry`;
+  }
+
+  function summarise(verdict, failed, thing, commitment) {
     switch (verdict) {
       case "failed":
         return failed === 1 ? "It does not hold: one check failed." : `It does not hold: ${failed} checks failed.`;
@@ -1096,7 +1237,20 @@ tallystick.verifier = (function () {
   }
 
   // [label, text] of what the document says, for the reader to compare with what they know.
-  function describeReceipt({ id, payment, block, commitment }) {
+  function describe(receipt, proof) {
+    if (receipt) return describeReceipt(receipt);
+    return proof ? (proof.leaf ? describeAccount : describeEntry)(proof) : [];
+  }
+
+  function describeReceipt(receipt) {
+    const { block, commitment } = receipt;
+    const lines = (receipt.payment ? describePayment : describeInstruction)(receipt);
+    lines.push(["Block", `${block.number}, ${showTime(block.timestamp)}`]);
+    if (commitment) lines.push(["Epoch", String(commitment.message.epoch)]);
+    return lines;
+  }
+
+  function describePayment({ id, payment }) {
     const isWithdrawal = payment.kind === "withdraw";
     const lines = [["Payment", show(id)], ["Kind", payment.kind], ["From", showAddress(payment.from)]];
     for (const { to, amount } of payment.outputs) {
@@ -1105,9 +1259,36 @@ tallystick.verifier = (function () {
     }
     if (payment.reference !== EMPTY) lines.push(["Reference", show(payment.reference)]);
     if (payment.memo) lines.push(["Memo", payment.memo]);
-    lines.push(["Block", `${block.number}, ${showTime(block.timestamp)}`]);
-    if (commitment) lines.push(["Epoch", String(commitment.message.epoch)]);
     return lines;
+  }
+
+  function describeInstruction({ id, instruction }) {
+    const { type } = instruction;
+    return [["Instruction", show(id)], ["Type", type], ...describeMembers(INSTRUCTIONS[type], instruction)];
+  }
+
+  const describeEntry = ({ entry, epoch }) => [
+    ...describeMembers(ENTRIES[nameEntry(entry)], entry), ["Epoch", String(epoch)],
+  ];
+
+  // But for what is empty, zero, or said with something else.
+  function describeMembers(described, form) {
+    const lines = [];
+    for (const [kind, name] of parseMembers(described)) {
+      const value = form[name];
+      if (!value || value === EMPTY || value.length === 0 || ["nonce", "asset"].includes(name)) continue;
+      const label = name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+      lines.push([label[0].toUpperCase() + label.slice(1), describeMember(kind, name, value, form)]);
+    }
+    return lines;
+  }
+
+  function describeMember(kind, name, value, { asset }) {
+    if (name === "price") return asset ? describeAmount(value, asset) : `${value} base units`;
+    if (name.endsWith("Until")) return showTime(value * 1000n);
+    if (kind.startsWith("address")) return showAddress(value);
+    if (kind.startsWith("bytes")) return show(value);
+    return Array.isArray(value) ? value.join(", ") : String(value);
   }
 
   function describeAccount({ leaf, epoch }) {
@@ -1150,25 +1331,26 @@ tallystick.verifier = (function () {
   // What an address of the node's REST interface asks for.
   function readSource(source) {
     const url = new URL(source, "http://localhost");
-    const payment = /\/payments\/0x([0-9a-f]{64})\//i.exec(url.pathname);
-    if (payment) return { id: payment[1].toLowerCase() };
-    const account = /\/accounts\/0x([0-9a-f]{40})\//i.exec(url.pathname);
-    const asset = /^0x([0-9a-f]{40})$/i.exec(url.searchParams.get("asset") || "");
-    const epoch = url.searchParams.get("epoch") || "";
-    return {
-      owner: account ? account[1].toLowerCase() : null,
-      asset: asset ? asset[1].toLowerCase() : null,
-      epoch: /^[0-9]+$/.test(epoch) ? BigInt(epoch) : null,
-    };
+    const find = (pattern, place) => ((found) => (found ? found[1].toLowerCase() : null))(pattern.exec(place || ""));
+    const id = find(/\/(?:payments|instructions)\/0x([0-9a-f]{64})\//i, url.pathname);
+    if (id) return { id };
+    const stated = url.searchParams.get("epoch") || "";
+    const epoch = /^[0-9]+$/.test(stated) ? BigInt(stated) : null;
+    const file = find(/\/files\/0x([0-9a-f]{64})\//i, url.pathname);
+    if (file) return { file, epoch };
+    const account = find(/\/accounts\/0x([0-9a-f]{40})\//i, url.pathname);
+    if (url.pathname.endsWith("/roles/proof")) return { account, epoch };
+    return { owner: account, asset: find(/^0x([0-9a-f]{40})$/i, url.searchParams.get("asset")), epoch };
   }
 
   return {
     verify, parse, identify, readSource, Refusal, Unreachable, MAX_SIZE,
     // For the shared vectors.
-    decoders: { PAYMENT, HEADER, COMMITMENT, LEAF, CLAIM, SUM_NODE, SUM_PATH, HASH, ADDRESS, U64 },
+    decoders: { PAYMENT, INSTRUCTION, ENTRY, HEADER, COMMITMENT, LEAF, CLAIM, SUM_NODE, SUM_PATH, HASH, ADDRESS, U64 },
     bytes: {
       hashListLeaf, climbList, checkListProof, climbSums, checkSumProof, hashSumNode, encodeLeaf, hashLeaf, isLeafSound,
-      computeClosing, hashWithdrawal, checkClaim, checkStructure, hashPayment, hashHeader, hashCommitment,
+      computeClosing, hashWithdrawal, checkClaim, checkStructure, hashPayment, checkInstruction, hashInstruction,
+      encodeEntry, computeExtraRoot, checkRegistryProof, hashHeader, hashCommitment,
       computeDigest, computeStoredHash, computeLedgerChainId, hashDomain, recoverAddress, checkSigner, keccak,
     },
   };

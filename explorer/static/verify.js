@@ -1,7 +1,7 @@
-// Sections of pages in which the reader's own browser checks a proof: of the payment or account that a page is about, or
-// of a file that the reader brings. What is checked, and how, is verifier.js's.
+// Sections of pages in which the reader's own browser checks a proof: of the payment, instruction, account or entry of
+// the registry that a page is about, or of a file that the reader brings. What is checked, and how, is verifier.js's.
 //
-//   <section class="verify" data-verify="receipt" or "account" or "file" data-source="where the document is"
+//   <section class="verify" data-verify="receipt" or "account" or "registry" or "file" data-source="where the document is"
 //     data-settlement="the contract that the node names" data-chain-id="its Ethereum chain" data-l1-url="an endpoint">
 //
 // The section must not lie in an element that live.js replaces. The two large scripts that do the work are loaded when
@@ -20,6 +20,7 @@
     final: ["good", "✓ Final"],
   };
   const HEX = /(0x[0-9a-fA-F]{40,})/;
+  const WORDS = ["Kind", "Memo", "Type", "Role", "Name", "Media type", "Tags", "Description"]; // others chose them
   const FORMLESS = /(?! |\u200d\p{So})[\p{C}\p{Z}\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0]/gu;
   let sections = 0;
   let loading = null;
@@ -141,7 +142,7 @@
 
   function makeDownload(kind, source) {
     const id = /0x[0-9a-fA-F]+/.exec(source);
-    const [word, name] = kind === "account" ? ["proof", "account"] : ["receipt", "receipt"];
+    const [word, name] = kind === "receipt" ? ["receipt", "receipt"] : ["proof", kind];
     return make("a", { href: source, download: `${name}-${id ? id[0] : ""}.json` }, `Download this ${word}`);
   }
 
@@ -246,7 +247,7 @@
         make(
           "p",
           {},
-          "Drop a receipt, a payment proof or an account proof anywhere on this page, ",
+          "Drop a receipt or a proof anywhere on this page, ",
           make("label", { for: file.id }, "choose the file "), file, ", or paste its text.",
         ),
         make("label", { class: "sr", for: id }, "Text of the document"),
@@ -385,7 +386,7 @@
       "dl",
       { class: "pairs" },
       ...pairs.map(([name, value]) =>
-        make("div", {}, make("dt", {}, name), make("dd", {}, ...(["Kind", "Memo"].includes(name) ? [makeWords(value)] : shorten(value)))),
+        make("div", {}, make("dt", {}, name), make("dd", {}, ...(WORDS.includes(name) ? [makeWords(value)] : shorten(value)))),
       ),
     );
   }

@@ -16,12 +16,12 @@ const { bytes, decoders } = verifier;
 
 // --- vectors: what they hold in decimal goes through the decoders as the interface writes it
 
-const TEXTS = ["memo", "kind"];
+const TEXTS = ["memo", "kind", "role", "name", "mediaType", "tags", "description"];
 
 function toWire(form, name = "") {
   if (typeof form === "string" && /^[0-9]+$/.test(form) && !TEXTS.includes(name)) return "0x" + BigInt(form).toString(16);
   if (typeof form !== "object" || form === null) return form;
-  const entries = Object.entries(form).map(([key, value]) => [key, toWire(value, key)]);
+  const entries = Object.entries(form).map(([key, value]) => [key, toWire(value, Array.isArray(form) ? name : key)]);
   return Array.isArray(form) ? entries.map(([, value]) => value) : Object.fromEntries(entries);
 }
 
@@ -90,6 +90,31 @@ const VECTORS = {
     const id = bytes.computeDigest(readDomain(input.domain), structHash);
     bytes.checkSigner(id, strip(want.signature), payment.from, "");
     return { structHash: show(structHash), id: show(id), signature: want.signature };
+  },
+  instruction({ input, want }) {
+    const instruction = read("INSTRUCTION", input.instruction);
+    bytes.checkInstruction(instruction);
+    const structHash = bytes.hashInstruction(instruction);
+    const id = bytes.computeDigest(readDomain(input.domain), structHash);
+    bytes.checkSigner(id, strip(want.signature), instruction.account, "");
+    return { structHash: show(structHash), id: show(id), signature: want.signature };
+  },
+  registry_entry({ input }) {
+    const encoded = bytes.encodeEntry(read("ENTRY", input));
+    return { encoded: show(encoded), leaf: show(bytes.hashListLeaf(encoded)) };
+  },
+  registry({ input, want }) {
+    const count = BigInt(input.entries.length);
+    const extraRoots = want.proofs.map((proof, index) => {
+      const item = bytes.encodeEntry(read("ENTRY", input.entries[index]));
+      return show(bytes.computeExtraRoot(count, last(bytes.climbList(item, BigInt(index), count, proof.map(strip)))));
+    });
+    return { extraRoot: show(bytes.computeExtraRoot(count, strip(want.root))), extraRoots };
+  },
+  registry_proof({ input }) {
+    const { index, count, siblings, extraRoot } = input;
+    const place = [BigInt(index), BigInt(count), siblings.map(strip)];
+    return { extraRoot: bytes.checkRegistryProof(read("ENTRY", input.entry), ...place, strip(extraRoot)).computed };
   },
   header({ input, want }) {
     const structHash = bytes.hashHeader(read("HEADER", input.header));
