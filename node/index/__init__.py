@@ -6,7 +6,7 @@ One process writes it (`IndexWriter`), any may read it (`IndexReader`), and `com
 from node.index.comparison import compare
 from node.index.cursors import move_cursor
 from node.index.deposits import encode_deposit_cursor
-from node.index.files import MAX_TERMS, FileFilter, encode_file_cursor
+from node.index.files import FileFilter, encode_file_cursor
 from node.index.instructions import encode_instruction_cursor
 from node.index.payments import Direction, PaymentFilter, encode_cursor
 from node.index.reader import IndexReader
@@ -36,6 +36,7 @@ from node.index.records import (
 )
 from node.index.registrations import encode_registration_cursor
 from node.index.schema import ACTIVITY_LENGTHS, PARTS
+from node.index.words import MAX_TERMS
 from node.index.writer import IndexWriter
 
 __all__ = [

@@ -1,7 +1,7 @@
 """The catalogue: files singly and in lists, found by their words and tags, newest first or last.
 
-Words are found through SQLite's FTS5 by their trigrams: any part of a word, in any script and case. Terms of fewer than
-three characters have no trigram; they are looked for in the files that all else has chosen.
+Words are found through SQLite's FTS5 by their trigrams: any part of a word, in any script, folded as `node.index.words`
+says. Terms of fewer than three characters have no trigram; they are looked for in the files that all else has chosen.
 """
 
 import json
@@ -14,17 +14,13 @@ import msgspec
 
 from chain.primitives import Address, Hash
 from node.index.cursors import decode_place, encode_place
-from node.index.lookups import Addresses, check_limit, find_account, find_file, list_assets
+from node.index.lookups import Addresses, Span, check_limit, find_account, find_file, list_assets
 from node.index.records import Earnings, IndexedFile, Page, PricePoint, TagCount
 from node.index.schema import MAX_PLACE, PARTS, RECORD_BITS, decode_amount, pack_place, unpack_place
+from node.index.words import TRIGRAM, fold_tags, fold_text, join_text, split_terms
 
 MAX_VISITED: Final = 1_000
 """Files looked at to fill one page: some 20 ms."""
-
-MAX_TERMS: Final = 8
-"""Of a search; those beyond are not looked at."""
-
-_TRIGRAM: Final = 3
 
 _SELECT: Final = (
     "SELECT f.place, f.file, f.validator, f.owner, f.asset, s.price, f.size, f.storage_days, s.keep_until, "
@@ -42,7 +38,7 @@ class FileFilter(msgspec.Struct, frozen=True, kw_only=True):
     """What a list of files is to show; None for anything."""
 
     text: str | None = None
-    """Terms, all of which are somewhere in the name, description, type and tags."""
+    """Terms, all of which are somewhere in the name, description, type and tags; see `node.index.words`."""
     tags: tuple[str, ...] = ()
     """All of them, in any case."""
     media_type: str | None = None
@@ -78,13 +74,14 @@ def list_files(
         low = min(decode_place(cursor) + 1, MAX_PLACE)
     elif cursor is not None:
         high = decode_place(cursor)
-    column, source, keys = _choose_source(db, wanted)
+    source = _choose_source(db, wanted, (low, high))
+    column, table, keys = source
     rows = db.execute(
-        f"SELECT {column} FROM {source} {column} >= ? AND {column} < ? "
+        f"SELECT {column} FROM {table} {column} >= ? AND {column} < ? "
         f"ORDER BY {column} {'ASC' if is_ascending else 'DESC'} LIMIT ?",
         (*keys, low, high, MAX_VISITED + 1),
     )
-    is_wanted = _Check(wanted)
+    is_wanted = _Check(wanted, is_found_by_words=table == _BY_WORDS)
     items: list[IndexedFile] = []
     last = 0
     with closing(rows):
@@ -134,7 +131,7 @@ def find_purchase(db: sqlite3.Connection, file: Hash, buyer: Address) -> int | N
 def list_tags(db: sqlite3.Connection, limit: int) -> list[TagCount]:
     """The tags of most files that are not delisted."""
     check_limit(limit)
-    rows = db.execute("SELECT tag, count FROM tags WHERE count > 0 ORDER BY count DESC, tag DESC LIMIT ?", (limit,))
+    rows = db.execute("SELECT tag, count FROM tags WHERE count > 0 ORDER BY count DESC, tag LIMIT ?", (limit,))
     return [TagCount(tag, count) for tag, count in rows]
 
 
@@ -156,13 +153,14 @@ def encode_file_cursor(file: IndexedFile) -> str:
 
 
 class _Check:
-    """What is left to look at in a file that a source gave: all conditions, as each is quickly seen."""
+    """What is left to look at in a file that a source gave: all conditions, as each is quickly seen, but for the terms
+    that it was found by."""
 
-    def __init__(self, wanted: FileFilter) -> None:
+    def __init__(self, wanted: FileFilter, *, is_found_by_words: bool) -> None:
         self._wanted = wanted
-        self._tags = {tag.casefold() for tag in wanted.tags}
-        self._short = [term for term in split_terms(wanted.text) if len(term) < _TRIGRAM]
-        self._media_type = None if wanted.media_type is None else wanted.media_type.casefold()
+        self._tags = set(fold_tags(wanted.tags))
+        self._terms = [term for term in split_terms(wanted.text) if len(term) < TRIGRAM or not is_found_by_words]
+        self._media_type = None if wanted.media_type is None else fold_text(wanted.media_type)
 
     def __call__(self, file: IndexedFile) -> bool:
         wanted = self._wanted
@@ -172,51 +170,65 @@ class _Check:
             and wanted.owner in (None, file.owner)
             and wanted.service_node in (None, file.service_node)
             and wanted.asset in (None, file.asset)
-            and self._tags.issubset([tag.casefold() for tag in file.tags])
+            and self._tags.issubset(fold_tags(file.tags) if self._tags else ())
             and self._has_media_type(file)
-            and self._has_short_terms(file)
+            and self._has_terms(file)
         )
 
     def _has_media_type(self, file: IndexedFile) -> bool:
         if self._media_type is None:
             return True
-        given = file.media_type.casefold()
+        given = fold_text(file.media_type)
         return given == self._media_type or given.startswith(self._media_type + "/")
 
-    def _has_short_terms(self, file: IndexedFile) -> bool:
-        if not self._short:
+    def _has_terms(self, file: IndexedFile) -> bool:
+        if not self._terms:
             return True
-        text = "\n".join([file.name, file.description, file.media_type, *file.tags]).casefold()
-        return all(term in text for term in self._short)
+        text = join_text(file.name, file.description, file.media_type, file.tags)
+        return all(term in text for term in self._terms)
 
 
-def split_terms(text: str | None) -> list[str]:
-    """What is looked for: at most `MAX_TERMS`, case folded."""
-    return [] if text is None else text.casefold().split()[:MAX_TERMS]
+_BY_WORDS: Final = "words WHERE words MATCH ? AND"
 
 
-def _choose_source(db: sqlite3.Connection, wanted: FileFilter) -> _Source:
-    """The index to walk: of the conditions that have one, that of which fewest files are expected."""
-    words = [term for term in split_terms(wanted.text) if len(term) >= _TRIGRAM]
+def _choose_source(db: sqlite3.Connection, wanted: FileFilter, span: Span) -> _Source:
+    """The index to walk: of those that can be, the one of fewest files, as far as one page looks."""
+    sources: list[_Source] = []
+    words = [term for term in split_terms(wanted.text) if len(term) >= TRIGRAM]
     if words:
-        # Quoted, and quotes doubled: nothing in it is syntax.
-        query = " ".join(['"' + word.replace('"', '""') + '"' for word in words])
-        return "rowid", "words WHERE words MATCH ? AND", (query,)
+        sources.append(("rowid", _BY_WORDS, (_quote(words),)))
     if wanted.tags:
-        tags = [_find_tag(db, tag) for tag in wanted.tags]
-        return "file", "file_tags WHERE tag = ? AND", (min(tags)[1],)
-    if wanted.owner is not None:
-        return "place", "files WHERE owner = ? AND", (find_account(db, wanted.owner),)
-    if wanted.validator is not None:
-        return "place", "files WHERE validator = ? AND", (find_account(db, wanted.validator),)
-    if wanted.service_node is not None:
-        return "place", "file_states WHERE service_node = ? AND", (find_account(db, wanted.service_node),)
-    return "place", "files WHERE", ()
+        _, rarest = min([_find_tag(db, tag) for tag in wanted.tags])
+        sources.append(("file", "file_tags WHERE tag = ? AND", (rarest,)))
+    for column, table, account in (
+        ("owner", "files", wanted.owner),
+        ("validator", "files", wanted.validator),
+        ("service_node", "file_states", wanted.service_node),
+    ):
+        if account is not None:
+            sources.append(("place", f"{table} WHERE {column} = ? AND", (find_account(db, account),)))
+    if len(sources) > 1:
+        return min(sources, key=lambda source: _count(db, source, span))
+    return sources[0] if sources else ("place", "files WHERE", ())
+
+
+def _count(db: sqlite3.Connection, source: _Source, span: Span) -> int:
+    """How many files there are to walk; no more than one page looks at."""
+    column, table, keys = source
+    rows = db.execute(
+        f"SELECT {column} FROM {table} {column} >= ? AND {column} < ? LIMIT ?", (*keys, *span, MAX_VISITED)
+    )
+    return len(rows.fetchall())
+
+
+def _quote(words: list[str]) -> str:
+    """All of them, for FTS5. In quotes, with those inside doubled, nothing is syntax."""
+    return " ".join(['"' + word.replace('"', '""') + '"' for word in words])
 
 
 def _find_tag(db: sqlite3.Connection, tag: str) -> tuple[int, int]:
     """How many files have it, and its id; 0 and an id that nothing has for one that is not known."""
-    row = db.execute("SELECT count, id FROM tags WHERE tag = ?", (tag.casefold(),)).fetchone()
+    row = db.execute("SELECT count, id FROM tags WHERE tag = ?", (fold_text(tag),)).fetchone()
     return (0, 0) if row is None else row
 
 

@@ -31,6 +31,7 @@ from chain.payment import Payment, SignedPayment
 from chain.primitives import ZERO_ADDRESS, Address, Hash
 from chain.transition import make_file
 from node.index.schema import INSTRUCTION_NAMES, PARTS, STORAGE_PART, decode_amount, encode_amount
+from node.index.words import fold_tags, join_text
 
 _Row: TypeAlias = tuple[Any, ...]
 
@@ -40,7 +41,7 @@ INSERTS: Final = {
     "prices": "INSERT INTO prices VALUES (?, ?, ?)",
     "file_tags": "INSERT INTO file_tags VALUES (?, ?)",
     "purchases": "INSERT INTO purchases VALUES (?, ?, ?)",
-    "words": "INSERT INTO words (rowid, name, description, media_type, tags) VALUES (?, ?, ?, ?, ?)",
+    "words": "INSERT INTO words (rowid, text) VALUES (?, ?)",
 }
 _REPLACE_REGISTRATION: Final = "REPLACE INTO registrations VALUES (?, ?, ?, ?, ?)"
 _REPLACE_COUNT: Final = "REPLACE INTO registration_counts VALUES (?, ?, ?)"
@@ -178,7 +179,7 @@ class MarketWriter:
         )
         self._rows["prices"].append((place, place, encode_amount(listing.price)))
         self._rows["words"].append(
-            (place, listing.name, listing.description, listing.media_type, "\n".join(listing.tags))
+            (place, join_text(listing.name, listing.description, listing.media_type, listing.tags))
         )
         for tag in fold_tags(listing.tags):
             self._rows["file_tags"].append((self._count_tag(tag, 1), place))
@@ -315,8 +316,3 @@ class MarketWriter:
             listed.sale_count,
             encode_amount(listed.sold),
         )
-
-
-def fold_tags(tags: tuple[str, ...]) -> list[str]:
-    """As they are looked up: whatever their case, each once."""
-    return list(dict.fromkeys([tag.casefold() for tag in tags]))

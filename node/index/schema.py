@@ -22,7 +22,7 @@ from chain.kinds import KIND_CODES
 from chain.market import ROLE_BITS
 from chain.primitives import MAX_ASSETS
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Raised with every change of the tables or of what is written to them: an older file is then deleted and rebuilt."""
 
 APPLICATION_ID: Final = 0x54414C4C
@@ -240,10 +240,10 @@ CREATE TABLE prices (
 
 CREATE TABLE tags (
     id INTEGER PRIMARY KEY,             -- from 1, in the order in which they are first met
-    tag TEXT NOT NULL UNIQUE,           -- case folded
+    tag TEXT NOT NULL UNIQUE,           -- as node.index.words folds it
     count INTEGER NOT NULL              -- of files that are not delisted
 ) STRICT;
-CREATE INDEX tags_by_count ON tags (count, tag);
+CREATE INDEX tags_by_count ON tags (count DESC, tag);
 
 CREATE TABLE file_tags (
     tag INTEGER NOT NULL,
@@ -267,8 +267,8 @@ CREATE TABLE earnings (
     PRIMARY KEY (account, asset, part)
 ) STRICT, WITHOUT ROWID;
 
-CREATE VIRTUAL TABLE words USING fts5 ( -- rowid: the place of the listing
-    name, description, media_type, tags, content = '', tokenize = 'trigram'
+CREATE VIRTUAL TABLE words USING fts5 ( -- rowid: the place of the listing; its text as node.index.words folds it
+    text, content = '', columnsize = 0, tokenize = 'trigram case_sensitive 1'
 );
 """
 
