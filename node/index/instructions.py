@@ -48,7 +48,8 @@ def list_instructions(
         low = min(decode_place(cursor) + 1, MAX_PLACE)
     elif cursor is not None:
         high = decode_place(cursor)
-    conditions, keys = ["i.place >= ?", "i.place < ?"], [low, high]
+    conditions: list[str] = []
+    keys: list[int] = []
     if file is not None:
         conditions.append("i.file = ?")
         keys.append(_or_none(find_file(db, file)))
@@ -57,8 +58,9 @@ def list_instructions(
         conditions.append("+i.account = ?" if file is not None else "i.account = ?")
         keys.append(_or_none(find_account(db, account)))
     rows = db.execute(
-        f"{_SELECT} {' AND '.join(conditions)} ORDER BY i.place {'ASC' if is_ascending else 'DESC'} LIMIT ?",
-        (*keys, limit + 1),
+        f"{_SELECT} {' AND '.join([*conditions, 'i.place >= ?', 'i.place < ?'])} "
+        f"ORDER BY i.place {'ASC' if is_ascending else 'DESC'} LIMIT ?",
+        (*keys, low, high, limit + 1),
     ).fetchall()
     items = tuple([_build(db, addresses, row) for row in rows[:limit]])
     return Page(items, encode_place(rows[limit - 1][0]) if len(rows) > limit else None)

@@ -42,19 +42,19 @@ def list_registrations(
         low = min(decode_place(cursor) + 1, MAX_PLACE)
     elif cursor is not None:
         high = decode_place(cursor)
-    conditions, keys = ["r.place >= ?", "r.place < ?"], [low, high]
+    condition = ""
+    keys: list[int] = []
     bit = _get_bit(role)
     if validator is not None:
         if bit not in (None, _OWNER):
             return Page((), None)
-        conditions.append("r.validator = ?")
-        keys.append(_find_key(db, validator))
+        condition, keys = "r.validator = ? AND ", [_find_key(db, validator)]
     elif bit is not None:
-        conditions.append("r.role = ?")
-        keys.append(bit)
+        condition, keys = "r.role = ? AND ", [bit]
     rows = db.execute(
-        f"{_SELECT} {' AND '.join(conditions)} ORDER BY r.place {'ASC' if is_ascending else 'DESC'} LIMIT ?",
-        (*keys, limit + 1),
+        f"{_SELECT} {condition}r.place >= ? AND r.place < ? "
+        f"ORDER BY r.place {'ASC' if is_ascending else 'DESC'} LIMIT ?",
+        (*keys, low, high, limit + 1),
     ).fetchall()
     items = tuple([_build(db, addresses, row) for row in rows[:limit]])
     return Page(items, encode_place(rows[limit - 1][2]) if len(rows) > limit else None)

@@ -12,7 +12,7 @@ from chain.account import AccountLeaf, decode_account_leaf
 from chain.block import Block, Deposit, Header, Record, build_records_tree, encode_block, encode_record, make_deposit
 from chain.commitment import AssetCommitment
 from chain.ledger import Ledger, SealedEpoch
-from chain.params import Parameters
+from chain.params import Market, Parameters
 from chain.payment import Output, Payment, SignedPayment, compute_payment_id
 from chain.primitives import ETHER, MAX_U128, ZERO_HASH, Address, Hash, Signature
 from node.entries import BLOCK_PREFIX, encode_asset, encode_cut, encode_genesis, encode_seal
@@ -49,10 +49,10 @@ class RandomLedger:
     """Everything that happened, in lists. The rules (`chain.ledger`) see to it that it could happen, and say what each
     account's leaf, each withdrawals tree and each commitment must be."""
 
-    def __init__(self, seed: int, account_count: int = 8) -> None:
+    def __init__(self, seed: int, account_count: int = 8, market: Market | None = None) -> None:
         self.random = random.Random(seed)
         self._memos = random.Random(f"memos {seed}")  # of their own: they leave everything else as it is
-        self.parameters = Parameters(31337, self._make_address(), ETHER, 1_700_000_000)
+        self.parameters = Parameters(31337, self._make_address(), ETHER, 1_700_000_000, market or Market())
         self.ledger = Ledger(self.parameters)
         self.entries: list[bytes] = [encode_genesis(self.parameters)]
         self.accounts = [self._make_address() for _ in range(account_count)]
@@ -107,7 +107,9 @@ class RandomLedger:
             self.add_block()
 
     def list_asset(self) -> None:
-        asset = self._make_address() if self.assets else ETHER
+        self.add_asset(self._make_address() if self.assets else ETHER)
+
+    def add_asset(self, asset: Address) -> None:
         self.ledger.list_asset(asset)
         self.entries.append(encode_asset(asset))
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from chain.block import Deposit, get_record_type
-from chain.kinds import WITHDRAW
+from chain.instruction import RegisterOwner, SignedInstruction
+from chain.kinds import KIND_CODES, WITHDRAW
 from chain.payment import SignedPayment
 from chain.primitives import Address
 from node.index import (
     Direction,
     IndexedDeposit,
+    IndexedInstruction,
     IndexedPayment,
     IndexedRecord,
     IndexReader,
@@ -90,7 +92,29 @@ def describe_deposit(placed: PlacedRecord) -> IndexedDeposit:
     )
 
 
+def describe_instruction(placed: PlacedRecord) -> IndexedInstruction:
+    assert isinstance(placed.record, SignedInstruction)
+    instruction = placed.record.instruction
+    is_owner = isinstance(instruction, RegisterOwner)
+    return IndexedInstruction(
+        id=placed.record.id,
+        block=placed.block,
+        record=placed.index,
+        timestamp=placed.timestamp,
+        epoch=placed.epoch,
+        type=type(instruction).__name__,
+        account=instruction.account,
+        nonce=instruction.nonce,
+        file=getattr(instruction, "file", None),
+        role="owner" if is_owner else getattr(instruction, "role", None),
+        validator=getattr(instruction, "validator", None),
+        price=getattr(instruction, "price", None),
+    )
+
+
 def describe_record(placed: PlacedRecord) -> IndexedRecord:
+    if isinstance(placed.record, SignedInstruction):
+        return describe_instruction(placed)
     return describe(placed) if isinstance(placed.record, SignedPayment) else describe_deposit(placed)
 
 
@@ -135,8 +159,8 @@ def make_filter(history: RandomLedger, rng: random.Random) -> PaymentFilter:
         direction=None if account is None else sometimes(list(Direction)),
         counterparty=None if account is None else sometimes([*addresses, account, account]),
         asset=sometimes([*history.assets, b"\x02" * 20]),
-        kind=sometimes(["transfer", "tip", "withdraw"]),
-        reference=sometimes([*history.references, b"\x03" * 32], 0.2),
+        kind=sometimes(list(KIND_CODES)),
+        reference=sometimes([*history.references, *history.ledger.state.files, b"\x03" * 32], 0.2),
         from_s=sometimes([0, *seconds, 2**64 - 1], 0.2),
         to_s=sometimes([0, *seconds, 2**64 - 1], 0.2),
         first_epoch=sometimes(epochs, 0.2),
@@ -166,7 +190,7 @@ def make_entries(
         if isinstance(record, Deposit):
             if (record.account, record.asset) == (account, asset):
                 entries.append((True, 0, record.index, record.amount))
-        elif record.payment.asset == asset:
+        elif isinstance(record, SignedPayment) and record.payment.asset == asset:
             if record.payment.payer == account:
                 entries.append((False, 0, record.payment.nonce, record.payment.total))
             if record.payment.kind != WITHDRAW:
