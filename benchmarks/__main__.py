@@ -15,12 +15,16 @@ from rich.table import Table
 from benchmarks.bare import measure_bare_recover
 from benchmarks.explorer import PAYMENT_COUNT, measure_explorer
 from benchmarks.pipeline import measure_pipeline
-from benchmarks.service import measure_batches, measure_single, start_service
+from benchmarks.service import measure_batches, measure_purchases, measure_single, start_service
 
 _MIB: Final = 1 << 20
 _PAGE_MS: Final = 50
 """Floor: that 19 of 20 pages are there."""
 _PAGE_GOAL_MS: Final = 25
+
+_PURCHASES: Final = 0.75
+"""Floor: that purchases go through within 25 % of plain transfers."""
+_PURCHASES_GOAL: Final = 0.9
 
 
 class Report:
@@ -59,8 +63,11 @@ class Report:
 
 
 def report_pipeline(report: Report) -> None:
-    pipeline, bare = measure_pipeline()
-    report.add_rate("ledger pipeline, one core, batches of 500, against bare recover", pipeline, bare, 0.5, 0.65)
+    figures = measure_pipeline()
+    what = "ledger pipeline, one core, batches of 500, against bare recover"
+    report.add_rate(what, figures.transfers, figures.bare, 0.5, 0.65)
+    what = "ledger pipeline, purchases by turns with transfers, against those"
+    report.add_rate(what, figures.purchases, figures.transfers, _PURCHASES, _PURCHASES_GOAL)
 
 
 def report_service(report: Report) -> None:
@@ -70,6 +77,9 @@ def report_service(report: Report) -> None:
         bare = measure_bare_recover(load)
         what = "JSON-RPC batches of 200, 5 connections, durable, against bare recover"
         report.add_rate(what, batches, bare, 0.55, 0.75)
+        purchases, transfers = measure_purchases(service)
+        what = "JSON-RPC batches of purchases by turns with transfers, against those"
+        report.add_rate(what, purchases, transfers, _PURCHASES, _PURCHASES_GOAL)
         single = measure_single(service)
     if single is None:
         report.fail("wrk is not installed, so single requests were not measured (Debian: apt-get install wrk)")

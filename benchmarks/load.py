@@ -46,9 +46,9 @@ def make_load(
     return Load(payments, signatures)
 
 
-def encode_call(submission: bytes, number: int) -> bytes:
-    """A JSON-RPC call of `tally_sendPayment`."""
-    return b'{"jsonrpc":"2.0","id":%d,"method":"tally_sendPayment","params":%s}' % (number, submission)
+def encode_call(submission: bytes, number: int, method: bytes = b"tally_sendPayment") -> bytes:
+    """A JSON-RPC call."""
+    return b'{"jsonrpc":"2.0","id":%d,"method":"%s","params":%s}' % (number, method, submission)
 
 
 def encode_http(body: bytes) -> bytes:

@@ -16,7 +16,9 @@ from typing import Any, Final
 from coincurve import PrivateKey
 
 from benchmarks.load import Load, encode_call, encode_http, make_load
+from benchmarks.market import Stand, register_marts
 from chain import wire
+from chain.kinds import PURCHASE, TRANSFER
 from chain.params import Domain
 from chain.primitives import Address
 from node.ethereum.endpoint import Endpoint
@@ -26,6 +28,12 @@ _BATCH: Final = 200
 _CONNECTIONS: Final = 5
 _BATCHES: Final = 30
 """A connection."""
+
+_TURNS: Final = 5
+"""Of purchases and of transfers: so many times each, six batches a connection."""
+
+_SEND_PAYMENT: Final = b"tally_sendPayment"
+_SEND_INSTRUCTION: Final = b"tally_sendInstruction"
 
 _SINGLE_CONNECTIONS: Final = 32
 _SINGLE_SECONDS: Final = 5
@@ -109,13 +117,43 @@ def measure_batches(service: Service) -> tuple[float, Load]:
         service.sign(service.keys[place * share : (place + 1) * share], _BATCH * _BATCHES)
         for place in range(_CONNECTIONS)
     ]
-    requests = [_make_batches(load) for load in loads]
+    requests = [_make_batches(load.make_submissions()) for load in loads]
     elapsed = asyncio.run(_send_all(service.port, requests))
     return _BATCH * _BATCHES * _CONNECTIONS / elapsed, loads[0]
 
 
-def _make_batches(load: Load) -> list[bytes]:
-    calls = [encode_call(submission, number) for number, submission in enumerate(load.make_submissions())]
+def measure_purchases(service: Service) -> tuple[float, float]:
+    """(purchases a second, transfers a second), sent as `measure_batches` sends. They take turns, so that whatever else
+    this machine does meets them alike."""
+    share = len(service.keys) // _CONNECTIONS
+    stands = [Stand(number, service.token, service.domain) for number in range(_CONNECTIONS)]
+    groups = [service.keys[place * share : (place + 1) * share] for place in range(_CONNECTIONS)]
+    marts = register_marts(service.keys, service.domain, service.nonces)
+    asyncio.run(_send_all(service.port, [_make_batches(marts, _SEND_INSTRUCTION)]))
+    opening = [_make_batches(stand.open(), _SEND_INSTRUCTION) for stand in stands]
+    asyncio.run(_send_all(service.port, opening))
+    listings = [_make_batches(stand.list_files(_BATCH * _BATCHES // share), _SEND_INSTRUCTION) for stand in stands]
+    asyncio.run(_send_all(service.port, listings))
+    elapsed = {PURCHASE: 0.0, TRANSFER: 0.0}
+    size = _BATCH * _BATCHES // _TURNS
+    for turn in range(_TURNS):
+        files = slice(turn * size // share, (turn + 1) * size // share)
+        loads = {
+            PURCHASE: [
+                stand.make_purchases(group, stand.files[files], service.nonces)
+                for stand, group in zip(stands, groups, strict=True)
+            ],
+            TRANSFER: [service.sign(group, size) for group in groups],
+        }
+        for kind, sides in loads.items():
+            requests = [_make_batches(load.make_submissions()) for load in sides]
+            elapsed[kind] += asyncio.run(_send_all(service.port, requests))
+    count = _BATCH * _BATCHES * _CONNECTIONS
+    return count / elapsed[PURCHASE], count / elapsed[TRANSFER]
+
+
+def _make_batches(submissions: list[bytes], method: bytes = _SEND_PAYMENT) -> list[bytes]:
+    calls = [encode_call(submission, number, method) for number, submission in enumerate(submissions)]
     return [encode_http(b"[" + b",".join(calls[at : at + _BATCH]) + b"]") for at in range(0, len(calls), _BATCH)]
 
 
@@ -128,14 +166,15 @@ async def _send_all(port: int, requests: list[list[bytes]]) -> float:
 async def _send(port: int, batches: list[bytes]) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=16 << 20)
     for batch in batches:
+        count = batch.count(b'"jsonrpc"')
         writer.write(batch)
         head = await reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
         assert length is not None
         body = await reader.readexactly(int(length.group(1)))
         receipts = body.count(b'"status":"accepted"')
-        if receipts != _BATCH:
-            raise RuntimeError(f"{receipts} receipts for {_BATCH} payments: {body[:300]!r}")
+        if receipts != count:
+            raise RuntimeError(f"{receipts} receipts for {count} calls: {body[:300]!r}")
     writer.close()
 
 
