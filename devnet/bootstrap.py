@@ -38,7 +38,7 @@ ROLES: Final = ("operator", "cold", "listing", "gas", "treasury", "escrow")
 keys, and pays for nothing."""
 
 _UNIT: Final = 10**18
-_TREASURY_FUNDS: Final = 2_500 * _UNIT
+_TREASURY_FUNDS: Final = 2_000 * _UNIT
 _KEY_FUNDS: Final = 50 * _UNIT
 _ETHER_DEPOSIT: Final = 100 * _UNIT
 _DEMO_ETHER_DEPOSIT: Final = 50 * _UNIT
