@@ -67,7 +67,7 @@ class ListFile(msgspec.Struct, frozen=True):
     nonce: int
     valid_until: int
     file: Hash
-    """Its id, of the validator's choice; never given twice."""
+    """Its id, of the validator's choice; never given twice, and not zero, by which a payment refers to nothing."""
     owner: Address
     asset: Address
     price: int
@@ -184,9 +184,9 @@ def check_structure(instruction: Instruction) -> None:
 
     Raises, in this order: `ZeroAddress` (account, then others in the order of the members, but for an asset, where zero
     is ether), then by type: `UnknownRole` (Register); `MalformedInstruction` for a price of zero (UpdatePrice,
-    ListFile), and for a listing with a size of 0, days outside 1 … 36,500, a name that is empty or too long, other text
-    that is too long, tags that are empty, twice there or too many, or a sealed key that is not `SEALED_KEY_SIZE` bytes
-    long or has no key hash.
+    ListFile), and for a listing of file zero, with a size of 0, days outside 1 … 36,500, a name that is empty or too
+    long, other text that is too long, tags that are empty, twice there or too many, or a sealed key that is not
+    `SEALED_KEY_SIZE` bytes long or has no key hash.
     """
     for kind, name, attribute in MEMBERS[get_type(instruction)]:
         if kind == "address" and name != "asset" and getattr(instruction, attribute) == ZERO_ADDRESS:
@@ -244,6 +244,8 @@ def decode_signed_instruction(data: bytes) -> SignedInstruction:
 
 
 def _check_listing(listing: ListFile) -> None:
+    if listing.file == ZERO_HASH:
+        raise MalformedInstruction("file: zero is what payments refer to that are for nothing")
     if listing.size == 0:
         raise MalformedInstruction("size: a file has at least one byte")
     if not 1 <= listing.storage_days <= MAX_STORAGE_DAYS:

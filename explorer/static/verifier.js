@@ -283,6 +283,7 @@ tallystick.verifier = (function () {
     const demand = (holds, problem) => holds || refuse("malformed_instruction", problem);
     demand(price !== 0n, "a price is at least one base unit");
     if (type !== "ListFile") return;
+    demand(instruction.file !== EMPTY, "a file is not zero");
     const measure = (words) => new TextEncoder().encode(words).length;
     demand(size > 0n, "a file has at least one byte");
     demand(storageDays >= 1n && storageDays <= 36500n, "a file is kept for 1 to 36500 days");

@@ -691,6 +691,7 @@ def make_instructions() -> Cases:
     malformed = "malformed_instruction"
     yield bad("a price of nothing", malformed, "UpdatePrice", price=0)
     yield bad("a listing for nothing", malformed, "ListFile", price=0)
+    yield bad("a file whose id is no reference", malformed, "ListFile", file=bytes(32))
     yield bad("a file of no bytes", malformed, "ListFile", size=0)
     yield bad("kept for no day", malformed, "ListFile", storageDays=0)
     yield bad("kept for more than a hundred years", malformed, "ListFile", storageDays=36_501)

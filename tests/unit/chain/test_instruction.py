@@ -105,6 +105,7 @@ LISTING_FAULTS: Final[list[tuple[str, dict[str, Any]]]] = [
     ("account", {"account": ZERO_ADDRESS}),
     ("owner", {"owner": ZERO_ADDRESS}),
     ("price: at least one base unit", {"price": 0}),
+    ("file: zero is what payments refer to that are for nothing", {"file": ZERO_HASH}),
     ("size: a file has at least one byte", {"size": 0}),
     ("storageDays: from 1 to 36500", {"storage_days": 36_501}),
     ("name: 129 bytes of UTF-8, at most 128 are allowed", {"name": "é" * 64 + "n"}),
@@ -168,7 +169,7 @@ def test_what_a_listing_may_be() -> None:
         {"media_type": "", "tags": (), "description": ""},
         {"sealed_key": b""},
         {"sealed_key": b"", "key_hash": ZERO_HASH},
-        {"content_hash": ZERO_HASH, "file": ZERO_HASH},
+        {"content_hash": ZERO_HASH},
     ):
         check_structure(make_instruction("ListFile", **fields))
 
