@@ -5,6 +5,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
+import msgspec
+
 from chain.block import Record
 from chain.errors import Refusal
 from chain.hashing import keccak
@@ -22,6 +24,7 @@ from chain.instruction import (
 from chain.kinds import EXTEND, PURCHASE, UPLOAD
 from chain.market import (
     MART,
+    OWNER,
     SERVICE_NODE,
     VALIDATOR,
     File,
@@ -150,6 +153,24 @@ class RandomExchange(RandomLedger):
         if isinstance(order, Payment):
             return SignedPayment(compute_payment_id(order, self.parameters.domain), order, signature)
         return SignedInstruction(compute_instruction_id(order, self.parameters.domain), order, signature)
+
+    def stock(self, shelf: Sequence[dict[str, Any]], validator: int = 0, owner: int = 1) -> list[Hash]:
+        """Lists files, with what is given of each, of one account and owned by another (their places among the
+        accounts), in one block. Their ids."""
+        state, account = self.ledger.state, self.accounts[validator]
+        nonce = state.get_nonces(account).base
+        orders: list[Order] = []
+        if not state.get_roles(account).has(VALIDATOR):
+            orders.append(Register(account, nonce, 0, VALIDATOR))
+        if not state.get_roles(self.accounts[owner]).has(OWNER):
+            theirs = state.get_nonces(self.accounts[owner]).base
+            orders.append(RegisterOwner(self.accounts[owner], theirs, 0, account))
+        nonce += sum([order.account == account for order in orders])
+        for place, fields in enumerate(shelf):
+            listing = self._make_listing(state, account, self.accounts[owner])
+            orders.append(msgspec.structs.replace(listing, nonce=nonce + place, **fields))
+        self.add_block([self.sign(order) for order in orders])
+        return [order.file for order in orders if isinstance(order, ListFile)]
 
     def _make_records(self) -> list[Record]:
         state = copy_state(self.ledger.state)

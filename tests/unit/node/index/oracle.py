@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from chain.block import Deposit, get_record_type
-from chain.instruction import RegisterOwner, SignedInstruction
-from chain.kinds import KIND_CODES, WITHDRAW
+from chain.instruction import ListFile, RegisterOwner, SignedInstruction
+from chain.kinds import KIND_CODES, PURCHASE, WITHDRAW
 from chain.payment import SignedPayment
-from chain.primitives import Address
+from chain.primitives import ZERO_ADDRESS, Address
 from node.index import (
     Direction,
+    FileFilter,
     IndexedDeposit,
+    IndexedFile,
     IndexedInstruction,
     IndexedPayment,
     IndexedRecord,
@@ -24,6 +26,8 @@ from node.index import (
     StatementEntry,
     TimeSpan,
 )
+from node.index.words import fold_text
+from tests.unit.node.index.exchange import MEDIA_TYPES, TAGS, WORDS, RandomExchange
 from tests.unit.node.index.history import PlacedRecord, RandomLedger, apply
 
 Item = TypeVar("Item")
@@ -116,6 +120,87 @@ def describe_record(placed: PlacedRecord) -> IndexedRecord:
     if isinstance(placed.record, SignedInstruction):
         return describe_instruction(placed)
     return describe(placed) if isinstance(placed.record, SignedPayment) else describe_deposit(placed)
+
+
+def describe_file(history: RandomExchange, placed: PlacedRecord) -> IndexedFile:
+    """As it stands now. What the rules know of it is taken from them, its sales from the payments."""
+    listing = placed.record.instruction  # type: ignore[union-attr]
+    assert isinstance(listing, ListFile)
+    now = history.ledger.state.files[listing.file]
+    sales = [
+        other.record.payment.total  # type: ignore[union-attr]
+        for other in history.payments
+        if (other.record.payment.kind, other.record.payment.reference) == (PURCHASE, listing.file)  # type: ignore[union-attr]
+    ]
+    return IndexedFile(
+        id=listing.file,
+        validator=listing.account,
+        owner=listing.owner,
+        asset=listing.asset,
+        price=now.price,
+        size=listing.size,
+        storage_days=listing.storage_days,
+        keep_until=now.keep_until,
+        service_node=None if now.service_node == ZERO_ADDRESS else now.service_node,
+        listing=placed.record.id,
+        block=placed.block,
+        record=placed.index,
+        timestamp=placed.timestamp,
+        epoch=placed.epoch,
+        content_hash=listing.content_hash,
+        name=listing.name,
+        media_type=listing.media_type,
+        tags=listing.tags,
+        description=listing.description,
+        key_hash=listing.key_hash,
+        has_sealed_key=listing.sealed_key != b"",
+        is_delisted=now.is_delisted,
+        sale_count=len(sales),
+        sold=sum(sales),
+    )
+
+
+def list_all_files(history: RandomExchange) -> list[IndexedFile]:
+    """Newest first."""
+    return [
+        describe_file(history, placed)
+        for placed in reversed(history.instructions)
+        if isinstance(placed.record.instruction, ListFile)
+    ]
+
+
+def is_file_wanted(file: IndexedFile, wanted: FileFilter) -> bool:
+    fields = [fold_text(field) for field in (file.name, file.description, file.media_type, *file.tags)]
+    kinds = [fold_text(file.media_type), fold_text(file.media_type).split("/")[0]]
+    return (
+        (wanted.is_all or not file.is_delisted)
+        and all(any(term in field for field in fields) for term in fold_text(wanted.text or "").split()[:8])
+        and all(fold_text(tag) in [fold_text(given) for given in file.tags] for tag in wanted.tags)
+        and (wanted.media_type is None or fold_text(wanted.media_type) in kinds)
+        and wanted.validator in (None, file.validator)
+        and wanted.owner in (None, file.owner)
+        and wanted.service_node in (None, file.service_node)
+        and wanted.asset in (None, file.asset)
+    )
+
+
+def make_file_filter(history: RandomExchange, rng: random.Random) -> FileFilter:
+    def sometimes(choices: Any, chance: float = 0.25) -> Any:
+        return rng.choice(choices) if rng.random() < chance else None
+
+    accounts = [*history.accounts, *history.bystanders, b"\x01" * 20]
+    words = [word.swapcase() if rng.random() < 0.3 else word for word in rng.sample(WORDS, rng.choice((1, 1, 2, 3)))]
+    words = [word[rng.randrange(len(word)) :] if rng.random() < 0.3 else word for word in words]
+    return FileFilter(
+        text=" ".join(words) if rng.random() < 0.5 else None,
+        tags=tuple(rng.sample((*TAGS, "unknown"), rng.choice((0, 0, 0, 1, 1, 2)))),
+        media_type=sometimes([*MEDIA_TYPES, "image", "TEXT", "nothing/of/it"]),
+        validator=sometimes(accounts),
+        owner=sometimes(accounts),
+        service_node=sometimes(accounts),
+        asset=sometimes([*history.assets, b"\x02" * 20]),
+        is_all=rng.random() < 0.5,
+    )
 
 
 def is_wanted(placed: PlacedRecord, wanted: PaymentFilter) -> bool:
