@@ -1,4 +1,5 @@
-"""Lists and statements as files: `/export/payments.csv`, `/export/statement.csv`, and the same as JSON.
+"""Lists and statements as files: `/export/payments.csv`, `/export/files.csv`, `/export/statement.csv`, and the same as
+JSON.
 
 A file shows one moment of the ledger: what comes while it is sent is not in it. It says at its top what it is of, which
 ledger it is from, and how far that was on Ethereum; and at its end that it is whole. A file without that end was cut
@@ -10,13 +11,17 @@ the last row as a reader of CSV takes it, outside quotes.
 
 Amounts are exact decimals without grouping, beside their base units; where a token does not say its decimals, the
 decimals are left out and the base units stand alone. Times are ISO 8601 in UTC. A spreadsheet takes a cell that begins
-with `=`, `+`, `-` or `@` for a formula, and what others wrote (a memo, a token's symbol) may begin so: such a text, and
-one that begins with an apostrophe, a tab or the end of a line, has one apostrophe more before it. JSON has texts as
-they are.
+with `=`, `+`, `-` or `@` for a formula, and what others wrote (a memo, a token's symbol, a name) may begin so: such a
+text, and one that begins with an apostrophe, a tab or the end of a line, has one apostrophe more before it. JSON has
+texts as they are.
 
 A file of payments has one row for each output, so that amounts add up. If the filter names an account, of a payment to
 many the outputs to others are left out, and `direction` says what the row is for the account: `out`, `in`, `self` (it
 paid itself: no change), or `l1` (received on Ethereum, by another's withdrawal: no change of the balance here).
+
+A file of the catalogue has one row for each file of the data exchange that was listed by then, with price, sales and
+state as they are when the row is written. Tags are a list in JSON, and the text of that list in CSV; `owner_share` is
+what the owner gets of a sale.
 """
 
 import asyncio
@@ -36,16 +41,20 @@ from chain.errors import NotFound
 from chain.kinds import WITHDRAW
 from chain.payment import Output
 from chain.primitives import ZERO_HASH, Address
-from explorer import filters
-from explorer.api.http import read_parameters
+from explorer import files, filters
+from explorer.api.http import read_pairs, read_parameters
 from explorer.download import Download, Gate
+from explorer.files import FileLine, FileQuery, describe_line, read_file_query
 from explorer.filters import read_filter
 from explorer.formatting import Token, format_amount, format_machine_time
 from explorer.pages.statements import StatementQuery, read_query
 from explorer.site import Site, Tokens
 from node.index import (
     IndexedDeposit,
+    IndexedFile,
+    IndexedInstruction,
     IndexedPayment,
+    Page,
     PaymentFilter,
     StatementEntry,
     StatementTotals,
@@ -71,13 +80,23 @@ STATEMENT_COLUMNS: Final = (
     "number",
 )  # fmt: skip
 
+FILE_COLUMNS: Final = (
+    "listed", "status", "name", "media_type", "tags", "description", "size", "price", "owner_share", "asset",
+    "asset_address", "price_base_units", "owner_share_base_units", "validator", "owner", "service_node", "storage_days",
+    "kept_until", "sale_count", "sold", "sold_base_units", "content_hash", "key_hash", "is_key_in_escrow", "block",
+    "epoch", "file", "listing",
+)  # fmt: skip
+
+_WRITTEN_BY_OTHERS: Final = ("asset", "memo", "name", "media_type", "tags", "description")
+"""Columns whose texts a spreadsheet must not take for formulas."""
+
 _PATIENCE: Final = 100
 _PAUSE_SECONDS: Final = 0.1
 """A file that has begun waits so often, and so long each time, while too many read pages."""
 
 _FORMULA_SIGNS: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n", "'")
 
-Row: TypeAlias = tuple[str | int | None, ...]
+Row: TypeAlias = tuple[str | int | tuple[str, ...] | None, ...]
 
 _Answer = TypeVar("_Answer")
 
@@ -113,6 +132,7 @@ def make_router(site: Site) -> APIRouter:
     router, gate = APIRouter(), Gate(MAX_EXPORTS)
     for ending, form in (("csv", CsvForm()), ("json", JsonForm())):
         router.add_route(f"/export/payments.{ending}", partial(_export_payments, site, gate, form), methods=["GET"])
+        router.add_route(f"/export/files.{ending}", partial(_export_files, site, gate, form), methods=["GET"])
         router.add_route(f"/export/statement.{ending}", partial(_export_statement, site, gate, form), methods=["GET"])
     return router
 
@@ -122,6 +142,12 @@ async def _export_payments(site: Site, gate: Gate, form: Form, request: Request)
     parameters = read_parameters(request, filters.NAMES)
     read_filter(parameters, site.sources.commitments)
     return _give(site, gate, form, "payments", lambda: _begin_payments(site, form, parameters))
+
+
+async def _export_files(site: Site, gate: Gate, form: Form, request: Request) -> Response:
+    """The filter is that of the page. Raises `MalformedRequest`."""
+    query = read_file_query(read_pairs(request, files.NAMES, files.REPEATED))
+    return _give(site, gate, form, "files", lambda: _begin_files(site, form, query))
 
 
 async def _export_statement(site: Site, gate: Gate, form: Form, request: Request) -> Response:
@@ -231,6 +257,74 @@ def _find_direction(payment: IndexedPayment, output: Output, account: Address) -
     return "l1" if payment.kind == WITHDRAW else "in"
 
 
+# --- files
+
+
+async def _begin_files(site: Site, form: Form, query: FileQuery) -> AsyncGenerator[bytes, None]:
+    moment, first = await _fix_moment(site, lambda: site.sources.index.list_files(query.wanted, None, SLICE))
+    facts = {
+        "content": "files of the data exchange on a Tallystick ledger; newest first; one row for each file",
+        **moment.facts,
+        "filter": query.pairs,
+    }
+    return _stream_files(site, form, query, first, moment, facts)
+
+
+async def _stream_files(
+    site: Site, form: Form, query: FileQuery, page: Page[IndexedFile], moment: Moment, facts: dict[str, Any]
+) -> AsyncGenerator[bytes, None]:
+    """Newest first, so that none listed meanwhile is in it."""
+    sources, tokens = site.sources, site.tokens
+    yield form.begin(facts, FILE_COLUMNS)
+    row_count = 0
+    while True:
+        now = sources.clock_ms()
+        rows = [_build_file_row(describe_line(file, sources.market, now), tokens) for file in page.items]
+        if rows:
+            yield form.encode(rows, FILE_COLUMNS, is_first=row_count == 0)
+        row_count += len(rows)
+        if page.cursor is None:
+            break
+        await asyncio.sleep(0)
+        page = await _ask(site, partial(sources.index.list_files, query.wanted, page.cursor, SLICE))
+    yield form.end(row_count)
+
+
+def _build_file_row(line: FileLine, tokens: Tokens) -> Row:
+    file, token = line.file, tokens[line.file.asset]
+    share = 0 if line.owner_share is None else line.owner_share.amount
+    return (
+        _format_time(file.timestamp),
+        line.status,
+        file.name,
+        file.media_type,
+        file.tags,
+        file.description,
+        file.size,
+        _format_decimal(file.price, token),
+        _format_decimal(share, token),
+        token.symbol,
+        wire.encode_address(file.asset),
+        str(file.price),
+        str(share),
+        wire.encode_address(file.validator),
+        wire.encode_address(file.owner),
+        "" if file.service_node is None else wire.encode_address(file.service_node),
+        file.storage_days,
+        format_machine_time(file.keep_until * 1000),
+        file.sale_count,
+        _format_decimal(file.sold, token),
+        str(file.sold),
+        wire.encode_bytes(file.content_hash),
+        wire.encode_bytes(file.key_hash) if line.is_encrypted else "",
+        "yes" if file.has_sealed_key else "no",
+        file.block,
+        file.epoch,
+        wire.encode_bytes(file.id),
+        wire.encode_bytes(file.listing),
+    )
+
+
 # --- statements
 
 
@@ -281,8 +375,8 @@ async def _stream_statement(
 
 def _build_entry_row(site: Site, entry: StatementEntry, commitments: Commitments, token: Token) -> Row:
     record = site.sources.index.get_record_at(entry.block, entry.record)
-    if record is None:
-        raise ExportBroken(f"record {entry.record} of block {entry.block} is not in the index")
+    if record is None or isinstance(record, IndexedInstruction):
+        raise ExportBroken(f"record {entry.record} of block {entry.block} is not in the index, or no payment")
     reference, memo, others = ZERO_HASH, "", []
     kind = "deposit"
     if not isinstance(record, IndexedDeposit):
@@ -392,8 +486,8 @@ class CsvForm:
         return _write_rows([*lines, columns])
 
     def encode(self, rows: Sequence[Row], columns: Sequence[str], *, is_first: bool) -> bytes:
-        guarded = [columns.index(name) for name in ("asset", "memo")]
-        lines = [list(row) for row in rows]
+        guarded = [columns.index(name) for name in _WRITTEN_BY_OTHERS if name in columns]
+        lines = [[_write_list(cell) if isinstance(cell, tuple) else cell for cell in row] for row in rows]
         for cells in lines:
             for place in guarded:
                 cells[place] = guard(str(cells[place]))
@@ -403,7 +497,11 @@ class CsvForm:
         return f"# end of {row_count} rows\r\n".encode()
 
     def _describe(self, value: Any) -> str:
-        return (urlencode(value) or "none") if isinstance(value, dict) else str(value)
+        return (urlencode(value) or "none") if isinstance(value, dict | tuple) else str(value)
+
+
+def _write_list(texts: tuple[str, ...]) -> str:
+    return msgspec.json.encode(texts).decode()
 
 
 def _write_rows(rows: Iterable[Sequence[str | int | None]]) -> bytes:

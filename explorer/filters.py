@@ -15,7 +15,7 @@ A parameter that is empty counts as absent: forms send them so.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -76,8 +76,12 @@ def read_filter(parameters: Mapping[str, str], commitments: Commitments, **fixed
 
 def encode_query(parameters: Mapping[str, str | None]) -> str:
     """`?a=b…`, without what is None; empty when nothing is left."""
-    kept = {name: text for name, text in parameters.items() if text is not None}
-    return f"?{urlencode(kept)}" if kept else ""
+    return encode_pairs([(name, text) for name, text in parameters.items() if text is not None])
+
+
+def encode_pairs(pairs: Sequence[tuple[str, str]]) -> str:
+    """The same, where a name may stand more than once."""
+    return f"?{urlencode(pairs)}" if pairs else ""
 
 
 def decode_first_second(text: str, name: str) -> int:

@@ -16,8 +16,13 @@ MAX_DECIMALS: Final = 77
 
 MAX_SYMBOL_LENGTH: Final = 12
 
+NAME_SHOWN: Final = 32
+"""Letters of a file's name where it stands among other words; it is whole on its own page."""
+
 _NEVER_MS: Final = 253_402_300_800_000
 """The year 10000, which calendars in Python do not reach."""
+
+_SIZES: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 _SPANS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
@@ -82,6 +87,11 @@ def format_machine_time(time_ms: int) -> str:
     return f"{_to_datetime(time_ms):%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03}Z"
 
 
+def format_day(time_s: int) -> str:
+    """Of Unix seconds: 2026-01-31."""
+    return format_time(time_s * 1000).partition(" ")[0]
+
+
 def format_age(time_ms: int, now_ms: int) -> str:
     """In the largest unit that fits, rounded down: "59 s ago", "3 h ago", "in 5 s"; "now" within a second."""
     seconds = abs(now_ms - time_ms) // 1000
@@ -105,6 +115,24 @@ def format_duration(duration_ms: int) -> str:
             rest = seconds % length // part
             return f"{seconds // length} {unit} {rest} {part_unit}" if rest else f"{seconds // length} {unit}"
     raise AssertionError("a minute is the shortest of the lengths")
+
+
+def format_size(size: int) -> str:
+    """Bytes in the largest unit that fits, to a tenth, rounded down: "1.5 MiB"."""
+    step = min((size.bit_length() - 1) // 10, len(_SIZES) - 1) if size else 0
+    whole, rest = divmod(size, 1 << 10 * step)
+    tenths = rest * 10 >> 10 * step
+    return f"{whole:,}.{tenths} {_SIZES[step]}" if tenths else f"{whole:,} {_SIZES[step]}"
+
+
+def format_percent(hundredths: int) -> str:
+    """Of hundredths of a percent: "50 %", "33.33 %"."""
+    whole, rest = divmod(hundredths, 100)
+    return f"{whole}.{rest:02}".rstrip("0") + " %" if rest else f"{whole} %"
+
+
+def shorten_name(name: str) -> str:
+    return name if len(name) <= NAME_SHOWN else name[: NAME_SHOWN - 1] + "…"
 
 
 def make_visible(words: str) -> str:

@@ -52,6 +52,11 @@ def read_cursor(
     return Cursor(before or None, after or None, int(limit) if limit else default_limit)
 
 
+def take_limit(parameters: Mapping[str, str]) -> dict[str, str]:
+    """The limit as it was given, to be asked for again; empty when none was."""
+    return {"limit": parameters["limit"]} if parameters.get("limit") else {}
+
+
 def read_slice(read: Read[Any], encode: Callable[[Any], str], cursor: Cursor) -> Slice[Any]:
     """`encode`: the cursor of a row. Raises what `read` raises."""
     if cursor.after is not None:

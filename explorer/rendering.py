@@ -8,9 +8,24 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from chain.errors import MalformedRequest
 from chain.wire import decode_address, encode_address, encode_bytes
 from explorer import formatting
+from explorer.sentences import NAMES_OF_ROLES
 from explorer.static_files import load_static_files
 
-_NAMES_OF_KINDS: Final = {"transfer": "Transfer", "tip": "Tip", "withdraw": "Withdrawal"}
+_NAMES_OF_KINDS: Final = {
+    "transfer": "Transfer",
+    "upload": "Upload",
+    "purchase": "Purchase",
+    "extend": "Extension",
+    "tip": "Tip",
+    "withdraw": "Withdrawal",
+}
+_NAMES_OF_TYPES: Final = {
+    "Register": "Registration",
+    "RegisterOwner": "Registration",
+    "ListFile": "Listing",
+    "UpdatePrice": "Price change",
+    "Delist": "Delisting",
+}
 
 
 @cache
@@ -39,11 +54,17 @@ class Pages:
             change=formatting.format_change,
             count=formatting.format_count,
             duration=formatting.format_duration,
+            size=formatting.format_size,
+            percent=formatting.format_percent,
+            brief=formatting.shorten_name,
             visible=formatting.make_visible,
             time=formatting.format_time,
             machine_time=formatting.format_machine_time,
             age=formatting.format_age,
+            day=formatting.format_day,
             kind=_name_kind,
+            type=_name_type,
+            role=_name_role,
             quantity=_read_quantity,
             bytes=_read_bytes,
             checksum=_checksum,
@@ -75,3 +96,11 @@ def _checksum(text: str) -> str:
 
 def _name_kind(kind: str) -> str:
     return _NAMES_OF_KINDS.get(kind, kind)
+
+
+def _name_type(instruction_type: str) -> str:
+    return _NAMES_OF_TYPES[instruction_type]
+
+
+def _name_role(role: str) -> str:
+    return NAMES_OF_ROLES[role]

@@ -7,7 +7,9 @@ from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
+from chain.params import Market
 from chain.primitives import Address, Hash
+from chain.registry import RegistryKey
 from node.config import ExplorerConfig
 from node.ethereum.change import Change
 from node.ethereum.reserves import Reserves
@@ -34,8 +36,8 @@ _Answer = TypeVar("_Answer")
 class Evidence(Protocol):
     """The archive, as far as pages show it. All raise `NotFound` and `Overloaded`."""
 
-    async def get_receipt(self, payment_id: Hash) -> dict[str, Any]:
-        """What `tally_getReceipt` answers."""
+    async def get_receipt(self, record_id: Hash) -> dict[str, Any]:
+        """What `tally_getReceipt` answers, of a payment or an instruction."""
 
     async def get_payment(self, payment_id: Hash) -> dict[str, Any]:
         """What `tally_getPayment` answers."""
@@ -45,6 +47,9 @@ class Evidence(Protocol):
 
     async def prove_account(self, account: Address, asset: Address, epoch: int) -> dict[str, Any]:
         """What `tally_getAccountProof` answers."""
+
+    async def prove_entry(self, key: RegistryKey, epoch: int) -> dict[str, Any]:
+        """What `tally_getFileProof` and `tally_getRolesProof` answer."""
 
     async def describe_commitment(self, epoch: int) -> dict[str, Any]:
         """What `tally_getCommitment` answers."""
@@ -58,6 +63,9 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
 
     index: IndexReader
     archive: Evidence
+    get_purchase: Callable[[Hash, Address], Awaitable[dict[str, Any]]]
+    """(file, buyer) → what `tally_getPurchase` answers. Raises `NotFound`."""
+    market: Market
     info: LedgerInfo
     config: ExplorerConfig
     durable: Progress

@@ -399,6 +399,8 @@ class Node:
             Sources(
                 index=self._index,
                 archive=self._archive,
+                get_purchase=catalogue.get_purchase,
+                market=parameters.market,
                 info=self._info,
                 config=config.explorer,
                 durable=self._durable,

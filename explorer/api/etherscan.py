@@ -186,7 +186,7 @@ async def _list_token_moves(site: Site, request: Request, parameters: dict[str, 
     assets = [asset for asset in listed if asset != native]
     commitments, tokens, contract = site.sources.commitments, site.tokens, site.ledger.settlement.lower()
 
-    def build(record: IndexedRecord, block_hash: str) -> Iterable[_Row]:
+    def build(record: IndexedPayment | IndexedDeposit, block_hash: str) -> Iterable[_Row]:
         number = record.index if isinstance(record, IndexedDeposit) else record.nonce
         for sender, recipient, amount in _list_moves(record, account, contract):
             yield {
@@ -328,7 +328,9 @@ def _get_place(record: IndexedRecord) -> int:
     return pack_place(record.block, record.record)
 
 
-def _list_moves(record: IndexedRecord, account: Address, contract: str) -> Iterator[tuple[str, str, int]]:
+def _list_moves(
+    record: IndexedPayment | IndexedDeposit, account: Address, contract: str
+) -> Iterator[tuple[str, str, int]]:
     """(from, to, amount) of what a record is for an account on the ledger."""
     if isinstance(record, IndexedDeposit):
         yield contract, wire.encode_bytes(record.account), record.amount

@@ -4,14 +4,17 @@ Names are those of JSON-RPC where it has the same thing. Integers are `0x` hex q
 1970 unless a field says seconds, amounts are base units of the asset.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
+from chain.params import Market
+from chain.primitives import Hash
 from chain.wire import encode_address, encode_bytes
-from explorer.formatting import Token
-from explorer.sentences import describe_record, list_changes
+from explorer.files import FileLine, compute_days_paid, find_roles
+from explorer.sentences import NO_FILES, Named, describe_record, find_file, list_changes
 from explorer.status import EpochStage, compute_epoch_stage
 from node.ethereum.reserves import AssetReserves, Fault, FaultKind, Reading, Reserves, Verdict
 from node.ethereum.submission import EpochStatus
@@ -19,12 +22,17 @@ from node.index import (
     Activity,
     AssetCounters,
     Counters,
+    Earnings,
     Holding,
     IndexedBlock,
     IndexedDeposit,
     IndexedEpoch,
+    IndexedFile,
+    IndexedInstruction,
     IndexedPayment,
     IndexedRecord,
+    PricePoint,
+    Registration,
     StatementEntry,
     StatementTotals,
 )
@@ -34,6 +42,7 @@ Quantity: TypeAlias = Annotated[str, Meta(pattern="^0x(0|[1-9a-f][0-9a-f]*)$", e
 Change: TypeAlias = Annotated[str, Meta(pattern="^-?0x(0|[1-9a-f][0-9a-f]*)$", examples=["-0x2a"])]
 HexAddress: TypeAlias = Annotated[str, Meta(pattern="^0x[0-9a-fA-F]{40}$", description="With its EIP-55 checksum.")]
 HexHash: TypeAlias = Annotated[str, Meta(pattern="^0x[0-9a-f]{64}$")]
+HexBytes: TypeAlias = Annotated[str, Meta(pattern="^0x([0-9a-f]{2})*$")]
 HexSignature: TypeAlias = Annotated[str, Meta(pattern="^0x[0-9a-f]{130}$")]
 
 
@@ -141,12 +150,13 @@ class PaymentItem(Form, frozen=True):
     outputs: tuple[OutputForm, ...]
     reference: Annotated[HexHash, Meta(description="What is paid for; zeros if nothing is named.")]
     memo: str
+    file_name: Annotated[str | None, Meta(description="Of the file that the reference is; null if it is none.")]
     sentence: Annotated[str, Meta(description="The payment in plain words.")]
 
 
 class Party(Form, frozen=True):
     address: HexAddress
-    role: str
+    role: Annotated[str, Meta(description="In plain words: of the data exchange mart, validator, owner, service node.")]
     change: Annotated[Change, Meta(description="Of the account's balance by this payment.")]
 
 
@@ -155,6 +165,7 @@ class PaymentAnswer(PaymentItem, frozen=True):
     signature: HexSignature
     l1_transaction: Annotated[HexHash | None, Meta(description="That committed its epoch; null before.")]
     parties: Annotated[tuple[Party, ...], Meta(description="The payer first.")]
+    storage_days: Annotated[Quantity | None, Meta(description="That an upload or an extension pays for; else null.")]
 
 
 class DepositItem(Form, frozen=True):
@@ -171,12 +182,49 @@ class DepositItem(Form, frozen=True):
     sentence: str
 
 
+class InstructionItem(Form, frozen=True):
+    """What an account told the ledger beside its payments. All that was signed is in its receipt."""
+
+    id: HexHash
+    status: PaymentStatus
+    block: Quantity
+    index: Annotated[Quantity, Meta(description="Of the record in its block.")]
+    timestamp: Quantity
+    epoch: Quantity
+    type: Annotated[str, Meta(description="Register, RegisterOwner, ListFile, UpdatePrice or Delist.")]
+    account: HexAddress
+    nonce: Quantity
+    role: Annotated[str | None, Meta(description="That is registered.")]
+    validator: Annotated[HexAddress | None, Meta(description="Under whom an owner is registered.")]
+    file: HexHash | None
+    price: Annotated[Quantity | None, Meta(description="That is asked from now on, in the file's asset.")]
+    sentence: Annotated[str, Meta(description="The instruction in plain words.")]
+
+
+class InstructionAnswer(InstructionItem, frozen=True):
+    valid_until: Annotated[Quantity, Meta(description="Unix seconds, 0x0 for no end.")]
+    signature: HexSignature
+    l1_transaction: Annotated[HexHash | None, Meta(description="That committed its epoch; null before.")]
+
+
+class InstructionList(Form, frozen=True):
+    """Newest first; `older` and `newer` as for payments."""
+
+    items: tuple[InstructionItem, ...]
+    newer: str | None
+    older: str | None
+
+
 class PaymentRecord(Form, frozen=True, tag="payment"):
     payment: PaymentItem
 
 
 class DepositRecord(Form, frozen=True, tag="deposit"):
     deposit: DepositItem
+
+
+class InstructionRecord(Form, frozen=True, tag="instruction"):
+    instruction: InstructionItem
 
 
 class PaymentList(Form, frozen=True):
@@ -199,7 +247,7 @@ class DepositList(Form, frozen=True):
 class RecordList(Form, frozen=True):
     """In the block's order."""
 
-    items: tuple[PaymentRecord | DepositRecord, ...]
+    items: tuple[PaymentRecord | DepositRecord | InstructionRecord, ...]
     next: Annotated[Quantity | None, Meta(description="The `start` of what follows; null at the end.")]
 
 
@@ -218,6 +266,122 @@ class HoldingForm(Form, frozen=True):
 class AccountAnswer(Form, frozen=True):
     address: HexAddress
     holdings: Annotated[tuple[HoldingForm, ...], Meta(description="Assets in which the account has an entry.")]
+    roles: Annotated[tuple[str, ...], Meta(description="In the data exchange.")]
+    owner_under: Annotated[HexAddress | None, Meta(description="The validator to whom an owner belongs.")]
+
+
+class RegistrationItem(Form, frozen=True):
+    account: HexAddress
+    role: Annotated[str, Meta(description="validator, mart, service_node or owner.")]
+    validator: Annotated[HexAddress | None, Meta(description="To whom an owner belongs.")]
+    named_only: Annotated[
+        bool, Meta(description="Named by that validator in a listing: the owner's own signature may choose another.")
+    ]
+    block: Quantity
+    timestamp: Quantity
+
+
+class RegistrationList(Form, frozen=True):
+    """Newest first; `older` and `newer` as for payments."""
+
+    items: tuple[RegistrationItem, ...]
+    count: Annotated[Quantity, Meta(description="How many there are in all.")]
+    newer: str | None
+    older: str | None
+
+
+class RolesAnswer(Form, frozen=True):
+    address: HexAddress
+    roles: tuple[RegistrationItem, ...]
+    owner_count: Annotated[Quantity, Meta(description="Of owners who belong to the account, as their validator.")]
+
+
+class EarningsItem(Form, frozen=True):
+    asset: HexAddress
+    part: Annotated[
+        str,
+        Meta(description="validator, owner, service_node: of sales; storage: of uploads and extensions."),
+    ]
+    count: Annotated[Quantity, Meta(description="Of payments.")]
+    amount: Quantity
+
+
+class EarningsAnswer(Form, frozen=True):
+    """What the data exchange has paid an account since the ledger began."""
+
+    address: HexAddress
+    items: tuple[EarningsItem, ...]
+
+
+# --- files
+
+
+class ShareForm(Form, frozen=True):
+    role: Annotated[str, Meta(description="validator, owner or service_node.")]
+    address: HexAddress
+    amount: Quantity
+
+
+class FileItem(Form, frozen=True):
+    """What `tally_getFile` answers, but for the prices."""
+
+    file: Annotated[HexHash, Meta(description="Its id.")]
+    name: str
+    media_type: str
+    tags: tuple[str, ...]
+    description: str
+    size: Annotated[Quantity, Meta(description="Bytes, as stored.")]
+    content_hash: Annotated[HexHash, Meta(description="SHA-256 of the content, unencrypted.")]
+    key_hash: Annotated[HexHash | None, Meta(description="keccak-256 of the key; null for content without one.")]
+    is_key_in_escrow: Annotated[bool, Meta(description="Whether this node gives the key to whoever has bought.")]
+    validator: HexAddress
+    owner: HexAddress
+    asset: HexAddress
+    price: Quantity
+    shares: Annotated[tuple[ShareForm, ...], Meta(description="Who gets what of a sale.")]
+    storage_days: Annotated[Quantity, Meta(description="That its upload pays for.")]
+    keep_until: Annotated[Quantity, Meta(description="Unix seconds.")]
+    service_node: HexAddress | None
+    listing: Annotated[HexHash, Meta(description="Id of the instruction that listed it.")]
+    listed_at: Quantity
+    block: Quantity
+    index: Annotated[Quantity, Meta(description="Of the listing in its block.")]
+    status: Annotated[str, Meta(description="listed, delisted or expired.")]
+    sale_count: Quantity
+    sold: Annotated[Quantity, Meta(description="Of all sales.")]
+
+
+class FileList(Form, frozen=True):
+    """Newest first; `older` and `newer` as for payments. A list may be short, even empty, and go on."""
+
+    items: tuple[FileItem, ...]
+    newer: str | None
+    older: str | None
+
+
+class PriceItem(Form, frozen=True):
+    price: Quantity
+    block: Quantity
+    index: Annotated[Quantity, Meta(description="Of the instruction in its block.")]
+    timestamp: Quantity
+
+
+class PriceList(Form, frozen=True):
+    """Newest first, and only read from there: `older` is the `before` of the list that follows; null at the end."""
+
+    items: tuple[PriceItem, ...]
+    older: str | None
+
+
+class TagItem(Form, frozen=True):
+    tag: Annotated[str, Meta(description="Case folded: tags are the same whatever their case.")]
+    file_count: Annotated[Quantity, Meta(description="Without those that were delisted.")]
+
+
+class TagList(Form, frozen=True):
+    """The most used first."""
+
+    items: tuple[TagItem, ...]
 
 
 class EntryForm(Form, frozen=True):
@@ -368,6 +532,9 @@ class Match(Form, frozen=True):
 class SearchAnswer(Form, frozen=True):
     query: str
     matches: tuple[Match, ...]
+    files: Annotated[
+        tuple[Match, ...], Meta(description="Where nothing is named exactly: a few files that have the words.")
+    ]
 
 
 # --- evidence, as JSON-RPC gives it
@@ -440,6 +607,81 @@ class ReceiptAnswer(Form, frozen=True):
     index: Quantity
     siblings: tuple[HexHash, ...]
     commitment: InclusionForm | None
+
+
+class RegisterForm(Form, frozen=True, tag_field="type", tag="Register"):
+    account: HexAddress
+    nonce: Quantity
+    valid_until: Quantity
+    role: str
+
+
+class RegisterOwnerForm(Form, frozen=True, tag_field="type", tag="RegisterOwner"):
+    account: HexAddress
+    nonce: Quantity
+    valid_until: Quantity
+    validator: HexAddress
+
+
+class ListFileForm(Form, frozen=True, tag_field="type", tag="ListFile"):
+    account: HexAddress
+    nonce: Quantity
+    valid_until: Quantity
+    file: HexHash
+    owner: HexAddress
+    asset: HexAddress
+    price: Quantity
+    size: Quantity
+    storage_days: Quantity
+    content_hash: HexHash
+    name: str
+    media_type: str
+    tags: tuple[str, ...]
+    description: str
+    key_hash: HexHash
+    sealed_key: HexBytes
+
+
+class UpdatePriceForm(Form, frozen=True, tag_field="type", tag="UpdatePrice"):
+    account: HexAddress
+    nonce: Quantity
+    valid_until: Quantity
+    file: HexHash
+    price: Quantity
+
+
+class DelistForm(Form, frozen=True, tag_field="type", tag="Delist"):
+    account: HexAddress
+    nonce: Quantity
+    valid_until: Quantity
+    file: HexHash
+
+
+class InstructionReceiptAnswer(Form, frozen=True):
+    """What `tally_getReceipt` answers of an instruction: with every member that was signed."""
+
+    id: HexHash
+    status: PaymentStatus
+    domain: Domain
+    instruction: RegisterForm | RegisterOwnerForm | ListFileForm | UpdatePriceForm | DelistForm
+    signature: HexSignature
+    block: HeaderForm
+    index: Quantity
+    siblings: tuple[HexHash, ...]
+    commitment: InclusionForm | None
+
+
+class PurchaseAnswer(Form, frozen=True):
+    """What `tally_getPurchase` answers."""
+
+    file: HexHash
+    buyer: HexAddress
+    receipt: ReceiptAnswer
+    key_hash: HexHash | None
+    sealed_key: Annotated[
+        HexBytes | None,
+        Meta(description="The file's key, which only the buyer can open; null when the validator hands it out."),
+    ]
 
 
 class SumNode(Form, frozen=True):
@@ -522,18 +764,70 @@ class AccountProofAnswer(Form, frozen=True):
     siblings: tuple[SumNode, ...]
 
 
+class AccountEntryForm(Form, frozen=True):
+    account: HexAddress
+    roles: tuple[str, ...]
+    validator: HexAddress | None
+    named_only: bool
+
+
+class FileEntryForm(Form, frozen=True):
+    file: HexHash
+    validator: HexAddress
+    owner: HexAddress
+    asset: HexAddress
+    price: Quantity
+    size: Quantity
+    storage_days: Quantity
+    keep_until: Quantity
+    service_node: HexAddress | None
+    listing: HexHash
+    delisted: bool
+
+
+class RolesProofAnswer(Form, frozen=True):
+    """What `tally_getRolesProof` answers."""
+
+    epoch: Quantity
+    commitment: SignedCommitment
+    entry: AccountEntryForm
+    index: Quantity
+    count: Quantity
+    siblings: tuple[HexHash, ...]
+
+
+class FileProofAnswer(Form, frozen=True):
+    """What `tally_getFileProof` answers."""
+
+    epoch: Quantity
+    commitment: SignedCommitment
+    entry: FileEntryForm
+    index: Quantity
+    count: Quantity
+    siblings: tuple[HexHash, ...]
+
+
 # --- from the index to the forms
 
 
-def build_payment(payment: IndexedPayment, commitments: Commitments, token: Token) -> PaymentItem:
-    return PaymentItem(**_describe_payment(payment, commitments, token))
+def build_payment(
+    payment: IndexedPayment, commitments: Commitments, tokens: Named, files: Mapping[Hash, IndexedFile]
+) -> PaymentItem:
+    return PaymentItem(**_describe_payment(payment, commitments, tokens, files))
 
 
 def build_payment_answer(
-    payment: IndexedPayment, commitments: Commitments, token: Token, details: dict[str, Any]
+    payment: IndexedPayment,
+    commitments: Commitments,
+    tokens: Named,
+    files: Mapping[Hash, IndexedFile],
+    market: Market,
+    details: dict[str, Any],
 ) -> PaymentAnswer:
     """`details`: what `tally_getPayment` answers, for what the index does not have."""
-    fields = _describe_payment(payment, commitments, token)
+    fields = _describe_payment(payment, commitments, tokens, files)
+    file = find_file(payment, files)
+    days = compute_days_paid(payment, file, market)
     return PaymentAnswer(
         **(fields | {"status": PaymentStatus(details["status"])}),
         valid_until=details["payment"]["validUntil"],
@@ -542,13 +836,38 @@ def build_payment_answer(
         parties=tuple(
             [
                 Party(address=encode_address(party.account), role=party.role, change=hex(party.change))
-                for party in list_changes(payment)
+                for party in list_changes(payment, find_roles(payment, file, market))
             ]
         ),
+        storage_days=None if days is None else hex(days),
     )
 
 
-def build_deposit(deposit: IndexedDeposit, commitments: Commitments, token: Token) -> DepositItem:
+def build_instruction(
+    instruction: IndexedInstruction, commitments: Commitments, tokens: Named, files: Mapping[Hash, IndexedFile]
+) -> InstructionItem:
+    return InstructionItem(**_describe_instruction(instruction, commitments, tokens, files))
+
+
+def build_instruction_answer(
+    instruction: IndexedInstruction,
+    commitments: Commitments,
+    tokens: Named,
+    files: Mapping[Hash, IndexedFile],
+    receipt: dict[str, Any],
+) -> InstructionAnswer:
+    """`receipt`: for what the index does not have."""
+    fields = _describe_instruction(instruction, commitments, tokens, files)
+    inclusion = receipt["commitment"]
+    return InstructionAnswer(
+        **(fields | {"status": PaymentStatus(receipt["status"])}),
+        valid_until=receipt["instruction"]["validUntil"],
+        signature=receipt["signature"],
+        l1_transaction=None if inclusion is None else inclusion["l1Transaction"],
+    )
+
+
+def build_deposit(deposit: IndexedDeposit, commitments: Commitments, tokens: Named) -> DepositItem:
     return DepositItem(
         id=encode_bytes(deposit.id),
         status=commitments.compute_status(deposit.epoch),
@@ -560,14 +879,80 @@ def build_deposit(deposit: IndexedDeposit, commitments: Commitments, token: Toke
         index=hex(deposit.index),
         account=encode_address(deposit.account),
         amount=hex(deposit.amount),
-        sentence=describe_record(deposit, token),
+        sentence=describe_record(deposit, tokens),
     )
 
 
-def build_record(record: IndexedRecord, commitments: Commitments, token: Token) -> PaymentRecord | DepositRecord:
+def build_record(
+    record: IndexedRecord, commitments: Commitments, tokens: Named, files: Mapping[Hash, IndexedFile] = NO_FILES
+) -> PaymentRecord | DepositRecord | InstructionRecord:
     if isinstance(record, IndexedPayment):
-        return PaymentRecord(payment=build_payment(record, commitments, token))
-    return DepositRecord(deposit=build_deposit(record, commitments, token))
+        return PaymentRecord(payment=build_payment(record, commitments, tokens, files))
+    if isinstance(record, IndexedInstruction):
+        return InstructionRecord(instruction=build_instruction(record, commitments, tokens, files))
+    return DepositRecord(deposit=build_deposit(record, commitments, tokens))
+
+
+def build_file(line: FileLine) -> FileItem:
+    file = line.file
+    return FileItem(
+        file=encode_bytes(file.id),
+        name=file.name,
+        media_type=file.media_type,
+        tags=file.tags,
+        description=file.description,
+        size=hex(file.size),
+        content_hash=encode_bytes(file.content_hash),
+        key_hash=encode_bytes(file.key_hash) if line.is_encrypted else None,
+        is_key_in_escrow=file.has_sealed_key,
+        validator=encode_address(file.validator),
+        owner=encode_address(file.owner),
+        asset=encode_address(file.asset),
+        price=hex(file.price),
+        shares=tuple(
+            [
+                ShareForm(role=share.role, address=encode_address(share.account), amount=hex(share.amount))
+                for share in line.shares
+            ]
+        ),
+        storage_days=hex(file.storage_days),
+        keep_until=hex(file.keep_until),
+        service_node=None if file.service_node is None else encode_address(file.service_node),
+        listing=encode_bytes(file.listing),
+        listed_at=hex(file.timestamp),
+        block=hex(file.block),
+        index=hex(file.record),
+        status=line.status,
+        sale_count=hex(file.sale_count),
+        sold=hex(file.sold),
+    )
+
+
+def build_price(price: PricePoint) -> PriceItem:
+    return PriceItem(
+        price=hex(price.price), block=hex(price.block), index=hex(price.record), timestamp=hex(price.timestamp)
+    )
+
+
+def build_registration(registration: Registration) -> RegistrationItem:
+    validator = registration.validator
+    return RegistrationItem(
+        account=encode_address(registration.account),
+        role=registration.role,
+        validator=None if validator is None else encode_address(validator),
+        named_only=registration.is_named_only,
+        block=hex(registration.block),
+        timestamp=hex(registration.timestamp),
+    )
+
+
+def build_earnings(earnings: Earnings) -> EarningsItem:
+    return EarningsItem(
+        asset=encode_address(earnings.asset),
+        part=earnings.part,
+        count=hex(earnings.count),
+        amount=hex(earnings.amount),
+    )
 
 
 def build_totals(counters: Counters) -> Totals:
@@ -680,7 +1065,32 @@ def build_activity(activity: Activity) -> ActivityItem:
     )
 
 
-def _describe_payment(payment: IndexedPayment, commitments: Commitments, token: Token) -> dict[str, Any]:
+def _describe_instruction(
+    instruction: IndexedInstruction, commitments: Commitments, tokens: Named, files: Mapping[Hash, IndexedFile]
+) -> dict[str, Any]:
+    validator, file, price = instruction.validator, instruction.file, instruction.price
+    return {
+        "id": encode_bytes(instruction.id),
+        "status": commitments.compute_status(instruction.epoch),
+        "block": hex(instruction.block),
+        "index": hex(instruction.record),
+        "timestamp": hex(instruction.timestamp),
+        "epoch": hex(instruction.epoch),
+        "type": instruction.type,
+        "account": encode_address(instruction.account),
+        "nonce": hex(instruction.nonce),
+        "role": instruction.role,
+        "validator": None if validator is None else encode_address(validator),
+        "file": None if file is None else encode_bytes(file),
+        "price": None if price is None else hex(price),
+        "sentence": describe_record(instruction, tokens, files),
+    }
+
+
+def _describe_payment(
+    payment: IndexedPayment, commitments: Commitments, tokens: Named, files: Mapping[Hash, IndexedFile]
+) -> dict[str, Any]:
+    file = find_file(payment, files)
     return {
         "id": encode_bytes(payment.id),
         "status": commitments.compute_status(payment.epoch),
@@ -698,7 +1108,8 @@ def _describe_payment(payment: IndexedPayment, commitments: Commitments, token: 
         ),
         "reference": encode_bytes(payment.reference),
         "memo": payment.memo,
-        "sentence": describe_record(payment, token),
+        "file_name": None if file is None else file.name,
+        "sentence": describe_record(payment, tokens, files),
     }
 
 

@@ -35,14 +35,21 @@ _PREFLIGHT: Final = _CORS | {
 def read_parameters(request: Request, known: Collection[str]) -> dict[str, str]:
     """By name, trimmed; what is empty counts as absent. Raises `MalformedRequest` for a parameter that is not known, or
     that is given twice: it would be answered as if it were not there."""
-    parameters: dict[str, str] = {}
+    return dict(read_pairs(request, known))
+
+
+def read_pairs(request: Request, known: Collection[str], repeated: Collection[str] = ()) -> list[tuple[str, str]]:
+    """As `read_parameters`, where some may be given more than once."""
+    pairs: list[tuple[str, str]] = []
+    seen: set[str] = set()
     for name, text in request.query_params.multi_items():
         if name not in known:
             raise MalformedRequest(f"{name[:40]}: no such parameter here; known are: {' '.join(known) or 'none'}")
-        if name in parameters:
+        if name in seen and name not in repeated:
             raise MalformedRequest(f"{name}: given twice")
-        parameters[name] = text.strip()
-    return {name: text for name, text in parameters.items() if text}
+        seen.add(name)
+        pairs.append((name, text.strip()))
+    return [(name, text) for name, text in pairs if text]
 
 
 def take_number(parameters: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

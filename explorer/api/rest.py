@@ -14,17 +14,24 @@ from fastapi import APIRouter, Request, Response
 
 from chain import wire
 from chain.errors import MalformedRequest, NotFound
-from chain.kinds import KIND_CODES
+from chain.instruction import MAX_TAGS
+from chain.kinds import KIND_CODES, PURCHASE
+from chain.market import OWNER, ROLE_BITS
 from chain.primitives import MAX_U64
-from explorer import exports, filters
+from chain.registry import RegistryKey, encode_account_key, encode_file_key
+from explorer import exports, files, filters
 from explorer.api import etherscan, forms
-from explorer.api.http import METHODS, answering, read_parameters, say, take_number
+from explorer.api.http import METHODS, answering, read_pairs, read_parameters, say, take_number
 from explorer.api.openapi import Endpoint, Parameter, address, choice, describe, digest, text, time, whole_number
+from explorer.files import FileQuery, describe_line, read_file_query, read_files
 from explorer.filters import read_filter
 from explorer.headers import IMMUTABLE, LIVE, SETTLED
 from explorer.listing import MAX_LIMIT, read_cursor, read_slice
-from explorer.pages.search import find
+from explorer.pages.accounts import FILE_PARAMETERS
+from explorer.pages.participants import read_role
+from explorer.pages.search import find, find_files
 from explorer.pages.statements import read_query
+from explorer.sentences import list_assets, tell
 from explorer.site import Site
 from explorer.status import EpochStage
 from node import __version__
@@ -33,10 +40,15 @@ from node.index import (
     ACTIVITY_LENGTHS,
     IndexedBlock,
     IndexedDeposit,
+    IndexedInstruction,
     IndexedPayment,
+    PaymentFilter,
     TimeSpan,
     encode_cursor,
     encode_deposit_cursor,
+    encode_file_cursor,
+    encode_instruction_cursor,
+    encode_registration_cursor,
 )
 from node.payment_status import PaymentStatus
 
@@ -47,6 +59,9 @@ DEFAULT_LIMIT: Final = 25
 MAX_ACTIVITY: Final = 1_000
 """Rows of activity in one answer."""
 
+MAX_TAG_ROWS: Final = 1_000
+"""Tags in one answer."""
+
 MAX_QUERY: Final = 200
 """Characters of a search."""
 
@@ -56,7 +71,8 @@ _SPANS_SHOWN: Final = {"minute": 60, "hour": 48, "day": 90}
 
 
 _DESCRIPTION: Final = """\
-Reads the ledger. Nothing can be changed here: payments are sent by JSON-RPC (`tally_sendPayment`).
+Reads the ledger. Nothing can be changed here: payments and instructions are sent by JSON-RPC (`tally_sendPayment`,
+`tally_sendInstruction`, `tally_sendUpload`).
 
 Integers are `0x` hex quantities without leading zeros, times are milliseconds since 1970 unless a field says seconds,
 amounts are base units of the asset. Addresses come with their checksum and are taken in any case. Parameters that are
@@ -133,8 +149,9 @@ async def search(site: Site, request: Request) -> Response:
     if not 0 < len(words) <= MAX_QUERY:
         raise MalformedRequest(f"q: what is sought, 1 to {MAX_QUERY} letters")
     hits = await find(site, words)
-    matches = tuple([forms.Match(name=hit.name, path=hit.path) for hit in hits])
-    return say(msgspec.json.encode(forms.SearchAnswer(query=words, matches=matches)), request)
+    named = [] if hits else await find_files(site, words)
+    matches, others = [tuple([forms.Match(name=hit.name, path=hit.path) for hit in each]) for each in (hits, named)]
+    return say(msgspec.json.encode(forms.SearchAnswer(query=words, matches=matches, files=others)), request)
 
 
 # --- payments and deposits
@@ -142,28 +159,21 @@ async def search(site: Site, request: Request) -> Response:
 
 async def list_payments(site: Site, request: Request) -> Response:
     parameters = read_parameters(request, (*filters.NAMES, "before", "after", "limit"))
-    commitments, tokens, index = site.sources.commitments, site.tokens, site.sources.index
-    wanted = read_filter(parameters, commitments).wanted
-    cursor = read_cursor(parameters, DEFAULT_LIMIT)
-
-    def read() -> bytes:
-        part = read_slice(partial(index.list_payments, wanted), encode_cursor, cursor)
-        items = tuple([forms.build_payment(payment, commitments, tokens[payment.asset]) for payment in part.rows])
-        return msgspec.json.encode(forms.PaymentList(items=items, newer=part.newer, older=part.older))
-
-    return say(await site.ask(read), request)
+    return await _say_payments(site, request, read_filter(parameters, site.sources.commitments).wanted, parameters)
 
 
 async def show_payment(site: Site, request: Request) -> Response:
     read_parameters(request, ())
     payment_id = wire.decode_hash(request.path_params["id"], "id")
-    payment = await site.find(lambda: site.sources.index.get_record(payment_id))
+    index, sources = site.sources.index, site.sources
+    payment = await site.find(lambda: index.get_record(payment_id))
     if not isinstance(payment, IndexedPayment):
         raise NotFound(f"payment {wire.encode_bytes(payment_id)}")
-    details = await site.sources.archive.get_payment(payment_id)
-    commitments, token = site.sources.commitments, site.tokens[payment.asset]
-    answer = forms.build_payment_answer(payment, commitments, token, details)
-    is_settled = answer.status is PaymentStatus.FINAL and token.is_known
+    named = await site.ask(lambda: read_files(index, [payment]))
+    details = await sources.archive.get_payment(payment_id)
+    tokens = site.tokens
+    answer = forms.build_payment_answer(payment, sources.commitments, tokens, named, sources.market, details)
+    is_settled = answer.status is PaymentStatus.FINAL and tokens[payment.asset].is_known
     return say(msgspec.json.encode(answer), request, SETTLED if is_settled else LIVE)
 
 
@@ -171,6 +181,8 @@ async def show_receipt(site: Site, request: Request) -> Response:
     read_parameters(request, ())
     payment_id = wire.decode_hash(request.path_params["id"], "id")
     receipt = await site.sources.archive.get_receipt(payment_id)
+    if "payment" not in receipt:
+        raise NotFound(f"payment {wire.encode_bytes(payment_id)}")
     return say(msgspec.json.encode(receipt), request, _keep_receipt(receipt))
 
 
@@ -189,7 +201,7 @@ async def list_deposits(site: Site, request: Request) -> Response:
 
     def read() -> bytes:
         part = read_slice(partial(index.list_deposits, account), encode_deposit_cursor, cursor)
-        items = tuple([forms.build_deposit(deposit, commitments, tokens[deposit.asset]) for deposit in part.rows])
+        items = tuple([forms.build_deposit(deposit, commitments, tokens) for deposit in part.rows])
         return msgspec.json.encode(forms.DepositList(items=items, newer=part.newer, older=part.older))
 
     return say(await site.ask(read), request)
@@ -201,10 +213,156 @@ async def show_deposit(site: Site, request: Request) -> Response:
     deposit = await site.find(lambda: site.sources.index.get_record(deposit_id))
     if not isinstance(deposit, IndexedDeposit):
         raise NotFound(f"deposit {wire.encode_bytes(deposit_id)}")
-    token = site.tokens[deposit.asset]
-    answer = forms.build_deposit(deposit, site.sources.commitments, token)
-    is_settled = answer.status is PaymentStatus.FINAL and token.is_known
+    tokens = site.tokens
+    answer = forms.build_deposit(deposit, site.sources.commitments, tokens)
+    is_settled = answer.status is PaymentStatus.FINAL and tokens[deposit.asset].is_known
     return say(msgspec.json.encode(answer), request, SETTLED if is_settled else LIVE)
+
+
+# --- files
+
+
+async def list_files(site: Site, request: Request) -> Response:
+    pairs = read_pairs(request, (*files.NAMES, "before", "after", "limit"), files.REPEATED)
+    return await _say_files(site, request, read_file_query(pairs), dict(pairs))
+
+
+async def show_file(site: Site, request: Request) -> Response:
+    read_parameters(request, ())
+    file_id = wire.decode_hash(request.path_params["file"], "file")
+    file = await site.find(lambda: site.sources.index.get_file(file_id))
+    if file is None:
+        raise NotFound(f"file {wire.encode_bytes(file_id)}")
+    line = describe_line(file, site.sources.market, site.sources.clock_ms())
+    return say(msgspec.json.encode(forms.build_file(line)), request)
+
+
+async def list_prices(site: Site, request: Request) -> Response:
+    parameters = read_parameters(request, ("before", "limit"))
+    file, index = await _find_file(site, request), site.sources.index
+    cursor = read_cursor(parameters, DEFAULT_LIMIT)
+
+    def read() -> bytes:
+        page = index.list_prices(file, cursor.before, cursor.limit)
+        items = tuple([forms.build_price(price) for price in page.items])
+        return msgspec.json.encode(forms.PriceList(items=items, older=page.cursor))
+
+    return say(await site.ask(read), request)
+
+
+async def list_sales(site: Site, request: Request) -> Response:
+    parameters = read_parameters(request, ("before", "after", "limit"))
+    wanted = PaymentFilter(reference=await _find_file(site, request), kind=PURCHASE)
+    return await _say_payments(site, request, wanted, parameters)
+
+
+async def show_purchase(site: Site, request: Request) -> Response:
+    read_parameters(request, ())
+    file = wire.decode_hash(request.path_params["file"], "file")
+    buyer = wire.decode_address(request.path_params["buyer"], "buyer")
+    # Not kept: the key is sealed anew each time.
+    return say(msgspec.json.encode(await site.sources.get_purchase(file, buyer)), request)
+
+
+async def prove_file(site: Site, request: Request) -> Response:
+    file = wire.decode_hash(request.path_params["file"], "file")
+    return await _say_registry_proof(site, request, encode_file_key(file))
+
+
+async def list_tags(site: Site, request: Request) -> Response:
+    parameters = read_parameters(request, ("limit",))
+    limit = take_number(parameters, "limit", MAX_LIMIT, 1, MAX_TAG_ROWS)
+    tags = await site.ask(lambda: site.sources.index.list_tags(limit))
+    items = tuple([forms.TagItem(tag=each.tag, file_count=hex(each.count)) for each in tags])
+    return say(msgspec.json.encode(forms.TagList(items=items)), request)
+
+
+# --- who takes part
+
+
+async def list_registrations(site: Site, request: Request) -> Response:
+    parameters = read_parameters(request, ("role", "validator", "before", "after", "limit"))
+    validator = wire.decode_address(parameters["validator"], "validator") if "validator" in parameters else None
+    return await _say_registrations(site, request, read_role(parameters), validator, parameters)
+
+
+async def list_owners(site: Site, request: Request) -> Response:
+    parameters = read_parameters(request, ("before", "after", "limit"))
+    validator = wire.decode_address(request.path_params["address"], "address")
+    return await _say_registrations(site, request, OWNER, validator, parameters)
+
+
+async def show_roles(site: Site, request: Request) -> Response:
+    read_parameters(request, ())
+    account = wire.decode_address(request.path_params["address"], "address")
+    index = site.sources.index
+    roles, owner_count = await site.ask(
+        lambda: (index.get_registrations(account), index.count_registrations(OWNER, account))
+    )
+    answer = forms.RolesAnswer(
+        address=wire.encode_address(account),
+        roles=tuple([forms.build_registration(each) for each in roles]),
+        owner_count=hex(owner_count),
+    )
+    return say(msgspec.json.encode(answer), request)
+
+
+async def prove_roles(site: Site, request: Request) -> Response:
+    account = wire.decode_address(request.path_params["address"], "address")
+    return await _say_registry_proof(site, request, encode_account_key(account))
+
+
+async def show_earnings(site: Site, request: Request) -> Response:
+    read_parameters(request, ())
+    account = wire.decode_address(request.path_params["address"], "address")
+    earnings = await site.ask(lambda: site.sources.index.get_earnings(account))
+    answer = forms.EarningsAnswer(
+        address=wire.encode_address(account), items=tuple([forms.build_earnings(each) for each in earnings])
+    )
+    return say(msgspec.json.encode(answer), request)
+
+
+async def list_files_of_account(site: Site, request: Request) -> Response:
+    parameters = read_parameters(request, ("as", "before", "after", "limit"))
+    account = wire.decode_address(request.path_params["address"], "address")
+    role = parameters.get("as", OWNER)
+    if role not in FILE_PARAMETERS:
+        raise MalformedRequest(f"as: one of: {' '.join(FILE_PARAMETERS)}")
+    query = read_file_query([], **{FILE_PARAMETERS[role]: wire.encode_address(account), "status": files.ALL})
+    return await _say_files(site, request, query, parameters)
+
+
+# --- instructions
+
+
+async def list_instructions(site: Site, request: Request) -> Response:
+    parameters = read_parameters(request, ("account", "file", "before", "after", "limit"))
+    account = wire.decode_address(parameters["account"], "account") if "account" in parameters else None
+    file = wire.decode_hash(parameters["file"], "file") if "file" in parameters else None
+    return await _say_instructions(site, request, account, file, parameters)
+
+
+async def list_instructions_of_account(site: Site, request: Request) -> Response:
+    parameters = read_parameters(request, ("before", "after", "limit"))
+    account = wire.decode_address(request.path_params["address"], "address")
+    return await _say_instructions(site, request, account, None, parameters)
+
+
+async def show_instruction(site: Site, request: Request) -> Response:
+    read_parameters(request, ())
+    instruction, receipt = await _find_instruction(site, request)
+    index, tokens = site.sources.index, site.tokens
+    named = await site.ask(lambda: read_files(index, [instruction]))
+    answer = forms.build_instruction_answer(instruction, site.sources.commitments, tokens, named, receipt)
+    is_known = all(tokens[asset].is_known for asset in list_assets(tell(instruction, named)))
+    is_settled = answer.status is PaymentStatus.FINAL and is_known
+    return say(msgspec.json.encode(answer), request, SETTLED if is_settled else LIVE)
+
+
+async def show_instruction_receipt(site: Site, request: Request) -> Response:
+    read_parameters(request, ())
+    _, receipt = await _find_instruction(site, request)
+    return say(msgspec.json.encode(receipt), request, _keep_receipt(receipt))
 
 
 # --- accounts
@@ -213,9 +371,14 @@ async def show_deposit(site: Site, request: Request) -> Response:
 async def show_account(site: Site, request: Request) -> Response:
     read_parameters(request, ())
     account = wire.decode_address(request.path_params["address"], "address")
-    holdings = await site.ask(lambda: site.sources.index.get_holdings(account))
+    index = site.sources.index
+    holdings, roles = await site.ask(lambda: (index.get_holdings(account), index.get_registrations(account)))
+    validators = [wire.encode_address(each.validator) for each in roles if each.validator is not None]
     answer = forms.AccountAnswer(
-        address=wire.encode_address(account), holdings=tuple([forms.build_holding(holding) for holding in holdings])
+        address=wire.encode_address(account),
+        holdings=tuple([forms.build_holding(holding) for holding in holdings]),
+        roles=tuple([each.role for each in roles]),
+        owner_under=validators[0] if validators else None,
     )
     return say(msgspec.json.encode(answer), request)
 
@@ -305,10 +468,11 @@ async def list_records(site: Site, request: Request) -> Response:
 
     def read() -> tuple[bytes, bool]:
         records = index.list_records(block.number, start, limit)
-        end = start + len(records)
-        items = tuple([forms.build_record(record, commitments, tokens[record.asset]) for record in records])
+        end, named = start + len(records), read_files(index, records)
+        items = tuple([forms.build_record(record, commitments, tokens, named) for record in records])
         answer = forms.RecordList(items=items, next=hex(end) if records and end < block.record_count else None)
-        return msgspec.json.encode(answer), all(tokens[record.asset].is_known for record in records)
+        assets = {asset for record in records for asset in list_assets(tell(record, named))}
+        return msgspec.json.encode(answer), all(tokens[asset].is_known for asset in assets)
 
     body, is_known = await site.ask(read)
     is_final = commitments.compute_status(block.epoch) is PaymentStatus.FINAL
@@ -359,7 +523,94 @@ async def show_commitment(site: Site, request: Request) -> Response:
     return say(msgspec.json.encode(await site.sources.archive.describe_commitment(epoch)), request)
 
 
+# --- lists that several paths show
+
+
+async def _say_payments(site: Site, request: Request, wanted: PaymentFilter, parameters: dict[str, str]) -> Response:
+    commitments, tokens, index = site.sources.commitments, site.tokens, site.sources.index
+    cursor = read_cursor(parameters, DEFAULT_LIMIT)
+
+    def read() -> bytes:
+        part = read_slice(partial(index.list_payments, wanted), encode_cursor, cursor)
+        named = read_files(index, part.rows)
+        items = tuple([forms.build_payment(payment, commitments, tokens, named) for payment in part.rows])
+        return msgspec.json.encode(forms.PaymentList(items=items, newer=part.newer, older=part.older))
+
+    return say(await site.ask(read), request)
+
+
+async def _say_files(site: Site, request: Request, query: FileQuery, parameters: dict[str, str]) -> Response:
+    index, market, now = site.sources.index, site.sources.market, site.sources.clock_ms()
+    cursor = read_cursor(parameters, DEFAULT_LIMIT)
+
+    def read() -> bytes:
+        part = read_slice(partial(index.list_files, query.wanted), encode_file_cursor, cursor)
+        items = tuple([forms.build_file(describe_line(file, market, now)) for file in part.rows])
+        return msgspec.json.encode(forms.FileList(items=items, newer=part.newer, older=part.older))
+
+    return say(await site.ask(read), request)
+
+
+async def _say_registrations(
+    site: Site, request: Request, role: str | None, validator: bytes | None, parameters: dict[str, str]
+) -> Response:
+    index, cursor = site.sources.index, read_cursor(parameters, DEFAULT_LIMIT)
+
+    def read() -> bytes:
+        part = read_slice(partial(index.list_registrations, role, validator), encode_registration_cursor, cursor)
+        answer = forms.RegistrationList(
+            items=tuple([forms.build_registration(each) for each in part.rows]),
+            count=hex(index.count_registrations(role, validator)),
+            newer=part.newer,
+            older=part.older,
+        )
+        return msgspec.json.encode(answer)
+
+    return say(await site.ask(read), request)
+
+
+async def _say_instructions(
+    site: Site, request: Request, account: bytes | None, file: bytes | None, parameters: dict[str, str]
+) -> Response:
+    commitments, tokens, index = site.sources.commitments, site.tokens, site.sources.index
+    cursor = read_cursor(parameters, DEFAULT_LIMIT)
+
+    def read() -> bytes:
+        part = read_slice(partial(index.list_instructions, account, file), encode_instruction_cursor, cursor)
+        named = read_files(index, part.rows)
+        items = tuple([forms.build_instruction(each, commitments, tokens, named) for each in part.rows])
+        return msgspec.json.encode(forms.InstructionList(items=items, newer=part.newer, older=part.older))
+
+    return say(await site.ask(read), request)
+
+
+async def _say_registry_proof(site: Site, request: Request, key: RegistryKey) -> Response:
+    parameters = read_parameters(request, ("epoch",))
+    name = parameters.get("epoch", "latest")
+    epoch = site.sources.info.position.sealed_epoch if name == "latest" else _decode_number(name, "epoch")
+    proof = await site.sources.archive.prove_entry(key, epoch)
+    is_kept = name != "latest" and epoch <= site.sources.commitments.final_epoch
+    return say(msgspec.json.encode(proof), request, IMMUTABLE if is_kept else LIVE)
+
+
 # --- how it is found
+
+
+async def _find_file(site: Site, request: Request) -> bytes:
+    """The id of a file that is there. Raises `MalformedRequest`, `NotFound`."""
+    file_id = wire.decode_hash(request.path_params["file"], "file")
+    if await site.find(lambda: site.sources.index.get_file(file_id)) is None:
+        raise NotFound(f"file {wire.encode_bytes(file_id)}")
+    return file_id
+
+
+async def _find_instruction(site: Site, request: Request) -> tuple[IndexedInstruction, dict[str, Any]]:
+    """With its receipt. Raises `MalformedRequest`, `NotFound`."""
+    instruction_id = wire.decode_hash(request.path_params["id"], "id")
+    instruction = await site.find(lambda: site.sources.index.get_record(instruction_id))
+    if not isinstance(instruction, IndexedInstruction):
+        raise NotFound(f"instruction {wire.encode_bytes(instruction_id)}")
+    return instruction, await site.sources.archive.get_receipt(instruction_id)
 
 
 async def _find_block(site: Site, name: str) -> IndexedBlock:
@@ -422,6 +673,9 @@ _ID: Final = digest("id", "Of the payment: its EIP-712 digest.")
 _BLOCK: Final = text("block", "A number (decimal or 0x hex), a hash, or `latest`.")
 _EPOCH: Final = text("epoch", "A number (decimal or 0x hex), `latest` for the last that is sealed, or `final`.")
 _ACCOUNT: Final = address("address", "Of the account.")
+_INSTRUCTION: Final = digest("id", "Of the instruction: its EIP-712 digest.")
+_FILE: Final = digest("file", "Its id.")
+_PROVEN: Final = text("epoch", "A number, or `latest` for the last that is sealed.", default="latest")
 _FILTERS: Final = (
     address("account", "The payer or a payee, the recipient of a withdrawal included."),
     choice("direction", "Of the account.", ("in", "out")),
@@ -439,6 +693,21 @@ _PERIOD: Final = (
     time("from", "The first day or second"),
     time("to", "The last day or second"),
 )
+_FILE_FILTERS: Final = (
+    text("q", "Words of the name, the tags or the description.", maxLength=files.MAX_TEXT),
+    Parameter(
+        "tag",
+        "A tag; given more than once, a file has them all.",
+        {"type": "array", "items": {"type": "string"}, "maxItems": MAX_TAGS},
+    ),
+    text("mediaType", "As in Content-Type.", maxLength=files.MAX_TEXT),
+    address("validator", "Who lists it."),
+    address("owner", "Whose it is."),
+    address("serviceNode", "Who keeps it."),
+    address("asset", "That it is sold in; zeros for ether."),
+    choice("status", "`listed` leaves out what was delisted.", (files.LISTED, files.ALL)),
+)
+assert tuple([parameter.name for parameter in _FILE_FILTERS]) == files.NAMES
 _FILES: Final = {"csv": "text/csv", "json": "application/json"}
 
 ENDPOINTS: Final = (
@@ -460,10 +729,14 @@ ENDPOINTS: Final = (
         ),
     ),
     Endpoint(
-        f"{PREFIX}/search", "search", "Ledger", "What a few words name exactly", forms.SearchAnswer, search,
+        f"{PREFIX}/search", "search", "Ledger", "What a few words name exactly, or the files that have them",
+        forms.SearchAnswer, search,
         query=(
             _require(
-                text("q", "An address, an id, a hash, a reference, a number.", minLength=1, maxLength=MAX_QUERY)
+                text(
+                    "q", "An address, an id, a hash, a reference, a number; words of a file.", minLength=1,
+                    maxLength=MAX_QUERY,
+                )
             ),
         ),
     ),
@@ -500,6 +773,91 @@ ENDPOINTS: Final = (
         (digest("id", "Of the deposit."),), refusals=(400, 404, 503),
     ),
     Endpoint(
+        f"{PREFIX}/files", "listFiles", "Data exchange", "The catalogue, newest first", forms.FileList, list_files,
+        query=(*_FILE_FILTERS, _BEFORE, _AFTER, _LIMIT),
+    ),
+    Endpoint(
+        f"{PREFIX}/files/{{file}}", "getFile", "Data exchange", "A file, with who gets what of a sale", forms.FileItem,
+        show_file, (_FILE,), refusals=(400, 404, 503),
+    ),
+    Endpoint(
+        f"{PREFIX}/files/{{file}}/prices", "listPrices", "Data exchange", "What it costs, and cost before",
+        forms.PriceList, list_prices, (_FILE,), (_BEFORE, _LIMIT), refusals=(400, 404, 503),
+    ),
+    Endpoint(
+        f"{PREFIX}/files/{{file}}/sales", "listSales", "Data exchange", "Its sales, newest first", forms.PaymentList,
+        list_sales, (_FILE,), (_BEFORE, _AFTER, _LIMIT), refusals=(400, 404, 503),
+    ),
+    Endpoint(
+        f"{PREFIX}/files/{{file}}/purchases/{{buyer}}", "getPurchase", "Data exchange",
+        "The receipt of a purchase, and the file's key, sealed to the buyer", forms.PurchaseAnswer, show_purchase,
+        (_FILE, address("buyer", "Who bought it.")), refusals=(400, 404, 503),
+    ),
+    Endpoint(
+        f"{PREFIX}/files/{{file}}/proof", "getFileProof", "Data exchange",
+        "The file's entry in the registry at the end of an epoch, and its path to the commitment",
+        forms.FileProofAnswer, prove_file, (_FILE,), (_PROVEN,), refusals=(400, 404, 503),
+    ),
+    Endpoint(
+        f"{PREFIX}/tags", "listTags", "Data exchange", "The most used tags", forms.TagList, list_tags,
+        query=(whole_number("limit", "Items in one answer.", 1, MAX_TAG_ROWS, MAX_LIMIT),),
+    ),
+    Endpoint(
+        f"{PREFIX}/registrations", "listRegistrations", "Data exchange", "Who has which role, newest first",
+        forms.RegistrationList, list_registrations,
+        query=(
+            choice("role", "Of the account.", list(ROLE_BITS)), address("validator", "Whose owners."), _BEFORE, _AFTER,
+            _LIMIT,
+        ),
+    ),
+    Endpoint(
+        f"{PREFIX}/instructions", "listInstructions", "Data exchange", "Instructions, newest first",
+        forms.InstructionList, list_instructions,
+        query=(address("account", "Who signed."), digest("file", "That it is about."), _BEFORE, _AFTER, _LIMIT),
+    ),
+    Endpoint(
+        f"{PREFIX}/instructions/{{id}}", "getInstruction", "Data exchange", "An instruction", forms.InstructionAnswer,
+        show_instruction, (_INSTRUCTION,), refusals=(400, 404, 503),
+    ),
+    Endpoint(
+        f"{PREFIX}/instructions/{{id}}/receipt", "getInstructionReceipt", "Data exchange",
+        "Its receipt, to be checked without this node", forms.InstructionReceiptAnswer, show_instruction_receipt,
+        (_INSTRUCTION,), refusals=(400, 404, 503),
+    ),
+    Endpoint(
+        f"{PREFIX}/accounts/{{address}}/roles", "getRoles", "Data exchange", "What an account is in the data exchange",
+        forms.RolesAnswer, show_roles, (_ACCOUNT,),
+    ),
+    Endpoint(
+        f"{PREFIX}/accounts/{{address}}/roles/proof", "getRolesProof", "Data exchange",
+        "The account's entry in the registry at the end of an epoch, and its path to the commitment",
+        forms.RolesProofAnswer, prove_roles, (_ACCOUNT,), (_PROVEN,), refusals=(400, 404, 503),
+    ),
+    Endpoint(
+        f"{PREFIX}/accounts/{{address}}/owners", "listOwners", "Data exchange", "A validator's owners, newest first",
+        forms.RegistrationList, list_owners, (_ACCOUNT,), (_BEFORE, _AFTER, _LIMIT),
+    ),
+    Endpoint(
+        f"{PREFIX}/accounts/{{address}}/files", "listFilesOfAccount", "Data exchange",
+        "The files of an account, delisted ones included, newest first", forms.FileList, list_files_of_account,
+        (_ACCOUNT,),
+        (
+            choice("as", "What the account is of them; owner if nothing is said.", list(FILE_PARAMETERS)),
+            _BEFORE,
+            _AFTER,
+            _LIMIT,
+        ),
+    ),
+    Endpoint(
+        f"{PREFIX}/accounts/{{address}}/earnings", "getEarnings", "Data exchange",
+        "What an account has earned in the data exchange", forms.EarningsAnswer, show_earnings, (_ACCOUNT,),
+    ),
+    Endpoint(
+        f"{PREFIX}/accounts/{{address}}/instructions", "listInstructionsOfAccount", "Data exchange",
+        "What an account signed beside its payments, newest first", forms.InstructionList,
+        list_instructions_of_account, (_ACCOUNT,), (_BEFORE, _AFTER, _LIMIT),
+    ),
+    Endpoint(
         f"{PREFIX}/accounts/{{address}}", "getAccount", "Accounts", "What an account has and has done",
         forms.AccountAnswer, show_account, (_ACCOUNT,),
         description="An account that was never heard of has nothing.",
@@ -521,7 +879,7 @@ ENDPOINTS: Final = (
         prove_account, (_ACCOUNT,),
         (
             _require(address("asset", "Zeros for ether.")),
-            text("epoch", "A number, or `latest` for the last that is sealed.", default="latest"),
+            _PROVEN,
         ),
         refusals=(400, 404, 503),
     ),
@@ -534,7 +892,7 @@ ENDPOINTS: Final = (
         description="Its signed header is what `tally_getBlock` answers.", refusals=(400, 404, 503),
     ),
     Endpoint(
-        f"{PREFIX}/blocks/{{block}}/records", "listRecords", "Blocks", "Its payments and deposits, in order",
+        f"{PREFIX}/blocks/{{block}}/records", "listRecords", "Blocks", "Its records, in order",
         forms.RecordList, list_records, (_BLOCK,),
         (whole_number("start", "Index of the first record shown.", 0, 2**32, 0), _LIMIT), refusals=(400, 404, 503),
     ),
@@ -562,6 +920,14 @@ ENDPOINTS: Final = (
     ],
     *[
         Endpoint(
+            f"/export/files.{ending}", f"exportFiles{ending.capitalize()}", "Files",
+            f"The catalogue as {ending.upper()}: all that the filter lets through", None, query=_FILE_FILTERS,
+            media_type=media_type,
+        )
+        for ending, media_type in _FILES.items()
+    ],
+    *[
+        Endpoint(
             f"/export/statement.{ending}", f"exportStatement{ending.capitalize()}", "Files",
             f"A statement as {ending.upper()}", None,
             query=(_require(address("account", "Whose.")), address("asset", "Zeros for ether."), *_PERIOD),
@@ -576,7 +942,7 @@ ENDPOINTS: Final = (
             _require(choice("action", "What is asked.", [action for _, action in etherscan.ACTIONS])),
             text("address", "Of the account; of `balancemulti` up to 20, with commas."),
             address("contractaddress", "Of the token."),
-            digest("txhash", "The id of a payment or deposit."),
+            digest("txhash", "The id of a payment, an instruction or a deposit."),
             text("startblock", "The first block; 0 if nothing is said."),
             text("endblock", "The last block; the newest if nothing is said."),
             whole_number("page", "Of the rows.", 1, etherscan.MAX_ROWS, 1),

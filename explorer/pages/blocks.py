@@ -9,10 +9,11 @@ from fastapi import Request, Response
 from chain import wire
 from chain.errors import MalformedRequest, NotFound
 from chain.primitives import Hash
+from explorer.files import read_files
 from explorer.filters import encode_query
 from explorer.listing import DEFAULT_LIMIT, MAX_LIMIT
 from explorer.pages.payments import Links
-from explorer.sentences import Part, tell
+from explorer.sentences import Part, list_assets, tell
 from explorer.site import Site, get_path
 from node.index import IndexedBlock, IndexedEpoch, IndexedRecord
 from node.payment_status import PaymentStatus
@@ -55,7 +56,8 @@ async def show(site: Site, request: Request) -> Response:
     start = read_number(request.query_params, "from", block.record_count - 1) or 0
     view = await site.ask(lambda: _read_block(site, block, start))
     # Without a next block, a link is still to come; and a token may still say its name and its decimals.
-    is_known = all(site.tokens[line.record.asset].is_known for line in view.lines)
+    tokens = site.tokens
+    is_known = all(tokens[asset].is_known for line in view.lines for asset in list_assets(line.sentence))
     is_settled = view.status is PaymentStatus.FINAL and view.has_next and is_known
     return await site.show(request, "block.html", view=view, is_settled=is_settled)
 
@@ -130,13 +132,14 @@ def _read_block(site: Site, block: IndexedBlock, start: int) -> BlockView:
     index = site.sources.index
     previous = index.get_block(block.number - 1)
     records = index.list_records(block.number, start, RECORDS_SHOWN)
+    files = read_files(index, records)
     path, end = f"/block/{block.number}", start + len(records)
     before = max(0, start - RECORDS_SHOWN)
     return BlockView(
         block=block,
         previous=None if previous is None else previous.hash,
         has_next=index.get_block(block.number + 1) is not None,
-        lines=[RecordLine(record, tell(record)) for record in records],
+        lines=[RecordLine(record, tell(record, files)) for record in records],
         links=Links(
             first=path if start else "",
             previous=f"{path}?from={before}" if before else path if start else "",

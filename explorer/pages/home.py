@@ -6,7 +6,9 @@ from typing import Final
 import msgspec
 from fastapi import Request, Response
 
+from chain.primitives import Hash
 from explorer.charts import Box, Chart, draw_box, draw_fill
+from explorer.files import read_files
 from explorer.formatting import format_age
 from explorer.pages.charts import draw_payments
 from explorer.pages.epochs import EpochLine, list_epoch_lines
@@ -14,7 +16,7 @@ from explorer.pages.payments import PaymentLine, list_payment_lines
 from explorer.site import Site
 from explorer.status import EpochStage
 from explorer.timelines import SPANS, Timeline, read_timeline
-from node.index import Counters, IndexedBlock, IndexedEpoch, IndexedPayment, IndexReader
+from node.index import Counters, IndexedBlock, IndexedEpoch, IndexedFile, IndexedPayment, IndexReader
 
 PAYMENTS_SHOWN: Final = 15
 BLOCKS_SHOWN: Final = 8
@@ -29,6 +31,8 @@ class HomeFacts(msgspec.Struct, frozen=True):
     opened_at: int | None
     """Milliseconds: the time of the open epoch's first block."""
     payments: tuple[IndexedPayment, ...]
+    files: dict[Hash, IndexedFile]
+    """That the payments name."""
     blocks: tuple[IndexedBlock, ...]
     ended_epochs: tuple[IndexedEpoch, ...]
     timeline: Timeline
@@ -63,7 +67,7 @@ async def _make(site: Site, request: Request) -> Response:
     due_at = sources.get_due_at()
     home = Home(
         facts=facts,
-        payments=list_payment_lines(facts.payments, sources.commitments),
+        payments=list_payment_lines(facts.payments, sources.commitments, None, facts.files),
         epochs=epochs,
         due_at=due_at,
         boxes=draw_boxes(facts, epochs, now, due_at),
@@ -111,11 +115,13 @@ def read_home(index: IndexReader, now: int) -> HomeFacts:
     """A handful of look-ups, none of which grows with history."""
     open_epoch, *ended = index.list_epochs(limit=EPOCHS_SHOWN + 1)
     first = index.get_block(open_epoch.first_block)
+    payments = index.list_payments(limit=PAYMENTS_SHOWN).items
     return HomeFacts(
         counters=index.get_counters(),
         open_epoch=open_epoch,
         opened_at=None if first is None else first.timestamp,
-        payments=index.list_payments(limit=PAYMENTS_SHOWN).items,
+        payments=payments,
+        files=read_files(index, payments),
         blocks=tuple(index.list_blocks(limit=BLOCKS_SHOWN)),
         ended_epochs=tuple(ended),
         timeline=read_timeline(index, SPANS["hour"], now),

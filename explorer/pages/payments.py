@@ -1,6 +1,6 @@
 """Lists of payments: the page of all of them, and the lines that other pages show."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,12 +11,13 @@ from fastapi.responses import RedirectResponse
 from chain import wire
 from chain.errors import MalformedRequest, NotFound, UnknownKind
 from chain.kinds import KIND_CODES
-from chain.primitives import Address
-from explorer.filters import Filter, encode_query, read_filter
+from chain.primitives import Address, Hash
+from explorer.files import read_files
+from explorer.filters import Filter, encode_pairs, read_filter
 from explorer.listing import Cursor, Slice, read_cursor, read_slice
-from explorer.sentences import list_changes
+from explorer.sentences import NO_FILES, find_file, list_changes
 from explorer.site import Site, get_path
-from node.index import IndexedPayment, PaymentFilter, encode_cursor
+from node.index import IndexedFile, IndexedPayment, PaymentFilter, encode_cursor
 from node.payment_status import Commitments, PaymentStatus
 
 
@@ -25,6 +26,8 @@ class PaymentLine(msgspec.Struct, frozen=True):
     status: PaymentStatus
     change: int | None = None
     """Base units that the account of the page gained or lost; None on pages of no account."""
+    file: IndexedFile | None = None
+    """What is paid for, if it is one."""
 
 
 class Links(msgspec.Struct, frozen=True):
@@ -40,7 +43,7 @@ class PaymentList(msgspec.Struct, frozen=True):
 
     filter: Filter
     shown: dict[str, str]
-    """What was asked, by name; without the account of a page that is of one."""
+    """What was asked, by name; without what the page fixes."""
     lines: list[PaymentLine]
     links: Links
     csv: str
@@ -59,7 +62,9 @@ async def show(site: Site, request: Request) -> Response:
             request, "payments.html", status=400, problem=str(refusal), listed=None, fields=request.query_params,
             kinds=list(KIND_CODES),
         )  # fmt: skip
-    return await site.show(request, "payments.html", listed=listed, problem="", fields=listed.shown, kinds=list(KIND_CODES))
+    return await site.show(
+        request, "payments.html", listed=listed, problem="", fields=listed.shown, kinds=list(KIND_CODES)
+    )
 
 
 async def show_token(site: Site, request: Request) -> Response:
@@ -75,19 +80,22 @@ async def show_token(site: Site, request: Request) -> Response:
     return RedirectResponse(f"/payments?asset={wire.encode_address(asset)}", 303)
 
 
-async def read_list(site: Site, path: str, parameters: Any, account: str | None = None) -> PaymentList:
-    """`account`: the address that the page is of. Raises `MalformedRequest`, `UnknownKind`, `Overloaded`."""
+async def read_list(
+    site: Site, path: str, parameters: Mapping[str, str], account: str | None = None, **more: str
+) -> PaymentList:
+    """`account`: the address that the page is of; `more`: what else of the filter the page fixes. Raises
+    `MalformedRequest`, `UnknownKind`, `Overloaded`."""
     commitments = site.sources.commitments
-    fixed = {} if account is None else {"account": account}
+    fixed = more if account is None else {"account": account, **more}
     chosen = read_filter(parameters, commitments, **fixed)
     cursor = read_cursor(parameters)
-    listed = await read_payments(site, chosen.wanted, cursor)
+    listed, files = await read_payments(site, chosen.wanted, cursor)
     shown = {name: text for name, text in chosen.texts.items() if name not in fixed}
     limited = {**shown, "limit": str(cursor.limit)} if parameters.get("limit", "") else shown
     return PaymentList(
         filter=chosen,
         shown=shown,
-        lines=list_payment_lines(listed.rows, commitments, None if account is None else chosen.wanted.account),
+        lines=list_payment_lines(listed.rows, commitments, None if account is None else chosen.wanted.account, files),
         links=build_links(path, limited, listed),
         csv=f"/export/payments.csv{chosen.encode()}",
         json=f"/export/payments.json{chosen.encode()}",
@@ -95,27 +103,41 @@ async def read_list(site: Site, path: str, parameters: Any, account: str | None 
     )
 
 
-async def read_payments(site: Site, wanted: PaymentFilter, cursor: Cursor) -> Slice[IndexedPayment]:
+async def read_payments(
+    site: Site, wanted: PaymentFilter, cursor: Cursor
+) -> tuple[Slice[IndexedPayment], dict[Hash, IndexedFile]]:
+    """And the files that they name."""
     index = site.sources.index
-    return await site.ask(lambda: read_slice(partial(index.list_payments, wanted), encode_cursor, cursor))
+
+    def read() -> tuple[Slice[IndexedPayment], dict[Hash, IndexedFile]]:
+        listed: Slice[IndexedPayment] = read_slice(partial(index.list_payments, wanted), encode_cursor, cursor)
+        return listed, read_files(index, listed.rows)
+
+    return await site.ask(read)
 
 
-def build_links(path: str, shown: dict[str, str], listed: Slice[Any]) -> Links:
+def build_links(path: str, shown: Mapping[str, str] | Sequence[tuple[str, str]], listed: Slice[Any]) -> Links:
+    """`shown`: what was asked, by name; as pairs where a name stands more than once."""
+    pairs = list(shown.items()) if isinstance(shown, Mapping) else list(shown)
     return Links(
-        first=path + encode_query(shown) if listed.newer else "",
-        previous=path + encode_query({**shown, "after": listed.newer}) if listed.newer else "",
-        next=path + encode_query({**shown, "before": listed.older}) if listed.older else "",
+        first=path + encode_pairs(pairs) if listed.newer else "",
+        previous=path + encode_pairs([*pairs, ("after", listed.newer)]) if listed.newer else "",
+        next=path + encode_pairs([*pairs, ("before", listed.older)]) if listed.older else "",
     )
 
 
 def list_payment_lines(
-    payments: Iterable[IndexedPayment], commitments: Commitments, account: Address | None = None
+    payments: Iterable[IndexedPayment],
+    commitments: Commitments,
+    account: Address | None = None,
+    files: Mapping[Hash, IndexedFile] = NO_FILES,
 ) -> list[PaymentLine]:
     return [
         PaymentLine(
             payment,
             commitments.compute_status(payment.epoch),
             None if account is None else _find_change(payment, account),
+            find_file(payment, files),
         )
         for payment in payments
     ]

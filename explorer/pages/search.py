@@ -1,4 +1,5 @@
-"""Search: what is named exactly is gone to at once; what could be two things is asked back; junk is not found."""
+"""Search: what is named exactly is gone to at once; what could be two things is asked back; words that name nothing are
+sought among files; junk is not found."""
 
 import re
 from typing import Final
@@ -10,11 +11,15 @@ from fastapi.responses import RedirectResponse
 
 from chain.primitives import ADDRESS_SIZE, HASH_SIZE, ZERO_HASH
 from chain.wire import encode_address, encode_bytes
+from explorer.formatting import make_visible, shorten_name
 from explorer.site import Site
-from node.index import IndexReader, PaymentFilter
+from node.index import FileFilter, IndexedFile, IndexedInstruction, IndexReader, PaymentFilter
 
 _HEX: Final = re.compile(r"(?:0x)?([0-9a-f]+)", re.ASCII | re.IGNORECASE)
 _NUMBER: Final = re.compile(r"(?:(block|epoch)\s*#?\s*|#)?([0-9][0-9,]{0,24})", re.ASCII | re.IGNORECASE)
+
+FILES_SHOWN: Final = 5
+"""That have the words, where these name nothing exactly."""
 
 
 class Hit(msgspec.Struct, frozen=True):
@@ -27,12 +32,23 @@ async def show(site: Site, request: Request) -> Response:
     hits = await find(site, words)
     if len(hits) == 1:
         return RedirectResponse(hits[0].path, 303)
-    return await site.show(request, "search.html", status=200 if hits or not words else 404, words=words, hits=hits)
+    files = await find_files(site, words) if not hits else []
+    status = 200 if hits or files or not words else 404
+    return await site.show(request, "search.html", status=status, words=words, hits=hits, files=files)
 
 
 async def find(site: Site, words: str) -> list[Hit]:
     """All that the words name exactly; empty when there is nothing."""
     return await site.find(lambda: _find(site.sources.index, words)) if words else []
+
+
+async def find_files(site: Site, words: str) -> list[Hit]:
+    """The newest whose name, tags or description have the words."""
+    if not words:
+        return []
+    wanted = FileFilter(text=words)
+    page = await site.ask(lambda: site.sources.index.list_files(wanted, None, FILES_SHOWN))
+    return [_name_file(file) for file in page.items]
 
 
 def _find(index: IndexReader, words: str) -> list[Hit]:
@@ -63,11 +79,22 @@ def _find_number(index: IndexReader, kind: str, number: int) -> list[Hit]:
 def _find_hash(index: IndexReader, value: bytes) -> list[Hit]:
     text = encode_bytes(value)
     hits = []
-    if index.get_record(value) is not None:
+    file = index.get_file(value)
+    if file is not None:
+        hits.append(_name_file(file))
+    record = index.get_record(value)
+    if isinstance(record, IndexedInstruction):
+        hits.append(Hit(f"Instruction {text}", f"/instruction/{text}"))
+    elif record is not None:
         hits.append(Hit(f"Payment or deposit {text}", f"/tx/{text}"))
     block = index.find_block(value)
     if block is not None:
         hits.append(Hit(f"Block {block.number:,}", f"/block/{block.number}"))
-    if value != ZERO_HASH and index.list_payments(PaymentFilter(reference=value), limit=1).items:
+    # What is paid for a file is on its page.
+    if file is None and value != ZERO_HASH and index.list_payments(PaymentFilter(reference=value), limit=1).items:
         hits.append(Hit(f"Payments with the reference {text}", f"/payments?reference={quote(text)}"))
     return hits
+
+
+def _name_file(file: IndexedFile) -> Hit:
+    return Hit(f"File “{make_visible(shorten_name(file.name))}”", f"/file/{encode_bytes(file.id)}")

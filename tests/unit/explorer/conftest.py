@@ -8,13 +8,16 @@ import pytest
 from chain.commitment import hash_commitment
 from chain.params import Parameters
 from chain.primitives import Hash
+from chain.state import State
 from explorer.app import Explorer
 from explorer.pages.home import EPOCHS_SHOWN
 from explorer.sources import Readers, Sources
 from node.archive import Archive
+from node.catalogue import Catalogue
 from node.config import ExplorerConfig
 from node.entries import BlockEntry, decode_entry, encode_genesis
 from node.epochs import EpochKeeper
+from node.escrow import Escrow
 from node.ethereum.change import Change
 from node.ethereum.committer import Committer
 from node.ethereum.reserves import Reserves
@@ -26,6 +29,7 @@ from node.ledger_info import AssetInfo, LedgerInfo, Position
 from node.operations import OperationsReport
 from node.proofs import ProofReader
 from node.sequencer import Sequencer
+from tests.unit.explorer.market import MarketLedger, make_market
 from tests.unit.node.index.history import RandomLedger, apply
 
 NO_PROOFS = cast(ProofReader, None)
@@ -39,8 +43,10 @@ LISTED = 18
 class World:
     """An explorer over an index and a journal, and everything it is told that is in neither. To be changed at will."""
 
-    def __init__(self, directory: Path, parameters: Parameters, clock_ms: int) -> None:
-        """`directory`: as `build_ledger` leaves it."""
+    def __init__(
+        self, directory: Path, parameters: Parameters, clock_ms: int, ledger: MarketLedger | None = None
+    ) -> None:
+        """`directory`: as `build_ledger` leaves it. `ledger`: one whose files are bought."""
         self.index = IndexReader(directory / "index.sqlite")
         self.journal = LevelDBJournal(directory / "journal")
         self.statuses: dict[int, EpochStatus] = {}
@@ -63,9 +69,18 @@ class World:
             cast(Committer, SimpleNamespace(get_epoch=self.statuses.get, final_epoch=0)),
             cast(EpochKeeper, SimpleNamespace(sealed_epoch=self.index.get_sealed_epoch())),
         )
+        catalogue = Catalogue(
+            self.archive,
+            self.index,
+            State(parameters) if ledger is None else ledger.ledger.state,
+            Escrow(parameters.domain, None if ledger is None else ledger.escrow),
+            lambda: self.now,
+        )
         self.sources = Sources(
             index=self.index,
             archive=self.archive,
+            get_purchase=catalogue.get_purchase,
+            market=parameters.market,
             info=self.info,
             config=ExplorerConfig(),
             durable=self.durable,
@@ -189,6 +204,30 @@ def world(history: RandomLedger, ledger_directory: Path) -> Iterator[World]:
     world = World(ledger_directory, history.parameters, history.timestamp + 5_000)
     for number, asset in enumerate(history.assets):
         world.info.take_asset(asset, AssetInfo(f"TOK{number}", LISTED))
+    yield world
+    world.close()
+
+
+@pytest.fixture(scope="session")
+def exchange() -> MarketLedger:
+    """A data exchange, over several epochs. Not to be changed by a test."""
+    return make_market(5, 500)
+
+
+@pytest.fixture(scope="session")
+def exchange_directory(exchange: MarketLedger, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of `exchange`."""
+    directory = tmp_path_factory.mktemp("exchange")
+    build_ledger(directory, exchange.parameters, exchange.entries)
+    return directory
+
+
+@pytest.fixture
+def market(exchange: MarketLedger, exchange_directory: Path) -> Iterator[World]:
+    """Over `exchange`."""
+    world = World(exchange_directory, exchange.parameters, exchange.timestamp + 5_000, exchange)
+    world.info.take_asset(exchange.assets[0])
+    world.info.take_asset(exchange.token, AssetInfo("TOK1", LISTED))
     yield world
     world.close()
 

@@ -28,9 +28,12 @@ class Stage:
         self.now = ledger.timestamp + 60_000
         self.reset()
         archive: Any = None  # no page here shows evidence
+        get_purchase: Any = None
         self.sources = Sources(
             index=index,
             archive=archive,
+            get_purchase=get_purchase,
+            market=ledger.parameters.market,
             info=self.info,
             config=ExplorerConfig(l1_explorer_url="https://l1.example"),
             durable=Progress(),

@@ -48,10 +48,10 @@ def test_every_page_has_search_and_navigation_without_scripts() -> None:
     assert (search["action"], search["method"]) == ("/search", "get")
     (field,) = find(page, "input")
     assert (field["name"], field["type"]) == ("q", "search")
-    assert field["placeholder"] == "Address, payment, block, epoch, reference"
+    assert field["placeholder"] == "Address, payment, file, block, epoch"
     assert {"class": "sr", "for": field["id"]} in find(page, "label")
     paths = {link["href"] for link in find(page, "a")}
-    assert paths >= {"/", "/payments", "/blocks", "/epochs", "/reserves", "/verify", "/developers"}
+    assert paths >= {"/", "/payments", "/files", "/blocks", "/epochs", "/reserves", "/verify", "/developers"}
     assert not [link for link in find(page, "a") if "aria-current" in link]
     (theme,) = [box for box in find(page, "div") if box.get("class") == "theme"]
     assert "hidden" in theme, "it does nothing without a script"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from jsonschema import Draft202012Validator
 from chain.block import Deposit
 from chain.errors import Refusal
 from chain.evidence import check_account_proof
+from chain.kinds import KIND_CODES
 from chain.primitives import ETHER
 from chain.wire import decode_account_proof, encode_address, encode_bytes
 from explorer.api import rest
@@ -25,6 +27,7 @@ from node.proofs import ProofReader, ProofWriter
 from node.refusals import Overloaded
 from tests.unit.explorer.conftest import World
 from tests.unit.explorer.machines import commit, fetch, fetch_json, make_queries
+from tests.unit.explorer.market import MarketLedger, describe_instruction
 from tests.unit.node.index.history import RandomLedger
 from tests.unit.node.index.oracle import describe, describe_deposit, make_entries
 
@@ -35,12 +38,24 @@ QUERIES = 60
 
 @pytest.fixture
 def proofs(world: World, history: RandomLedger, tmp_path: Path) -> Iterator[None]:
+    with give_proofs(world, history, tmp_path / "proofs.sqlite"):
+        yield
+
+
+@pytest.fixture
+def market_proofs(market: World, exchange: MarketLedger, tmp_path: Path) -> Iterator[None]:
+    with give_proofs(market, exchange, tmp_path / "proofs.sqlite"):
+        yield
+
+
+@contextmanager
+def give_proofs(world: World, ledger: RandomLedger, path: Path) -> Iterator[None]:
     """The sealer's file, for an archive that was made without."""
-    writer = ProofWriter(tmp_path / "proofs.sqlite", history.parameters.genesis_hash)
-    for sealed, _ in history.sealed.values():
+    writer = ProofWriter(path, ledger.parameters.genesis_hash)
+    for sealed, _ in ledger.sealed.values():
         writer.write(sealed)
     writer.close()
-    reader = ProofReader(tmp_path / "proofs.sqlite")
+    reader = ProofReader(path)
     world.archive._proofs = reader
     yield
     reader.close()
@@ -106,7 +121,8 @@ async def test_an_item_says_what_the_ledger_says(world: World, history: RandomLe
             "outputs": [{"to": encode_address(output.to), "amount": hex(output.amount)} for output in payment.outputs],
             "reference": encode_bytes(payment.reference),
             "memo": payment.memo,
-            "sentence": describe_record(payment, tokens[payment.asset]),
+            "fileName": None,
+            "sentence": describe_record(payment, tokens),
         }
     assert {item["status"] for item in items} == {"accepted", "committed", "final"}
 
@@ -502,43 +518,60 @@ async def test_the_document_is_sound(world: World) -> None:
     assert references == set(document["components"]["schemas"])
 
 
-@pytest.mark.usefixtures("proofs")
-async def test_every_path_answers_as_its_schema_says(world: World, history: RandomLedger) -> None:
-    commit(world, history)
-    document = await read_document(world)
-    withdrawal = next(placed for placed in history.payments if describe(placed).kind == "withdraw")
-    account, asset = encode_address(history.accounts[0]), encode_address(history.assets[0])
-    deposit = encode_bytes(history.deposits[0].record.id)
-    examples = {"address": account, "asset": asset, "block": "3", "epoch": "1", "q": "3"}
+@pytest.mark.usefixtures("market_proofs")
+async def test_every_path_answers_as_its_schema_says(market: World, exchange: MarketLedger) -> None:
+    """A kind, or a type of instruction, after the other, each with the account that it is of."""
+    commit(market, exchange)
+    document = await read_document(market)
+    deposit, asset = encode_bytes(exchange.deposits[0].record.id), encode_address(exchange.assets[0])
+    payments = {describe(placed).kind: describe(placed) for placed in exchange.payments}
+    instructions = {each.type: each for each in map(describe_instruction, exchange.instructions)}
+    assert (len(payments), len(instructions)) == (len(KIND_CODES), 5)
+    purchase = payments["purchase"]
+    examples = {"asset": asset, "block": "4", "epoch": "1", "q": "3", "file": encode_bytes(purchase.reference)}
+    seen = set()
     for path, methods in document["paths"].items():
         operation = methods["get"]
         content = next(iter(operation["responses"]["200"]["content"].values()))
         if not content:
             continue
-        for payment in (withdrawal, history.payments[-1]):
-            values = {**examples, "id": deposit if "/deposits/" in path else encode_bytes(payment.record.id)}
+        records: list[Any] = list(instructions.values() if "/instructions" in path else payments.values())
+        for record in records:
+            account = purchase.payer if "{buyer}" in path else record.account if "/instr" in path else record.payer
+            if path.endswith(("/owners", "/files", "/earnings")):
+                account = exchange.ledger.state.files[purchase.reference].owner
+                account = exchange.ledger.state.files[purchase.reference].validator if "/owners" in path else account
+            address = encode_address(account)
+            record_id = deposit if "/deposits/" in path else encode_bytes(record.id)
+            values = {**examples, "id": record_id, "address": address, "buyer": address}
             wanted = [parameter["name"] for parameter in operation["parameters"] if parameter["required"]]
             query = "&".join([f"{name}={values[name]}" for name in wanted if f"{{{name}}}" not in path])
-            answer = await fetch_json(world.explorer, f"{path.format(**values)}?{query}")
+            if "/roles/" in path and not exchange.ledger.state.get_roles(account).bits:
+                continue
+            answer = await fetch_json(market.explorer, f"{path.format(**values)}?{query}")
             schema = {**content["schema"], "components": document["components"]}
             Draft202012Validator(schema).validate(answer)
             if isinstance(answer.get("items"), list):
                 assert answer["items"], path
-        failure = await fetch_json(world.explorer, f"{path.format(**values)}?{query}&unknown=1", 400)
+            seen.add(path)
+        failure = await fetch_json(market.explorer, f"{path.format(**values)}?{query}&unknown=1", 400)
         Draft202012Validator({"$ref": "#/components/schemas/Failure", "components": document["components"]}).validate(
             failure
         )
+    assert len(seen) == len([endpoint for endpoint in rest.ENDPOINTS if endpoint.form is not None])
 
 
 async def test_files_and_other_calls_are_in_the_document_and_answered(world: World, history: RandomLedger) -> None:
     document = await read_document(world)
     others = [path for path in document["paths"] if not path.startswith(API)]
     assert others == [
-        "/export/payments.csv", "/export/payments.json", "/export/statement.csv", "/export/statement.json", "/api",
+        "/export/payments.csv", "/export/payments.json", "/export/files.csv", "/export/files.json",
+        "/export/statement.csv", "/export/statement.json", "/api",
     ]  # fmt: skip
     query = f"account={encode_bytes(history.accounts[0])}"
     for path in others[:-1]:
         operation = document["paths"][path]["get"]
+        query = query.replace("account", "owner") if "files" in path else query.replace("owner", "account")
         answer = await fetch(world.explorer, f"{path}?{query}")
         assert answer.headers["content-type"].partition(";")[0] in operation["responses"]["200"]["content"]
         for parameter in operation["parameters"]:
