@@ -229,7 +229,7 @@ def get_payment_proof(payment_id: Hash) -> Call[PaymentProof]:
 
 def get_account_proof(address: Address, asset: Address, epoch: int | str) -> Call[CommittedAccount]:
     params = (wire.encode_address(address), wire.encode_address(asset), encode_place(epoch))
-    return Call("tally_getAccountProof", params, _decode_committed_account)
+    return Call("tally_getAccountProof", params, decode_committed_account)
 
 
 def get_statement(address: Address, asset: Address, epoch: int | str, cursor: str | None = None) -> Call[StatementPage]:
@@ -477,7 +477,8 @@ def _decode_epoch_commitment(form: Any) -> EpochCommitment:
     )
 
 
-def _decode_committed_account(form: Any) -> CommittedAccount:
+def decode_committed_account(form: Any) -> CommittedAccount:
+    """Raises `MalformedRequest`; nothing is verified."""
     signed = wire.get_field(form, "commitment", "proof")
     return CommittedAccount(
         epoch=wire.decode_quantity(wire.get_field(form, "epoch", "proof"), "epoch", MAX_U64),

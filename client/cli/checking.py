@@ -16,7 +16,7 @@ from client.errors import WrongLedger
 from client.ledgers import LedgerBook
 from client.node import Node
 from client.settlement import Ethereum, SettlementReader
-from client.verifier import Outcome, Report, Verdict, verify_receipt
+from client.verifier import Outcome, Report, Verdict, is_proof, verify_proof, verify_receipt
 
 _MARKS = {Outcome.OK: "[green]ok[/]     ", Outcome.FAILED: "[red]FAILED[/] ", Outcome.SKIPPED: "[dim]skipped[/]"}
 _EXITS = {
@@ -35,7 +35,9 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    file: Annotated[str, typer.Argument(help="A receipt as `tally_getReceipt` gave it; `-` for standard input.")],
+    file: Annotated[
+        str, typer.Argument(help="A receipt or a proof as the node gave it in JSON; `-` for standard input.")
+    ],
     l1_url: options.L1Url = options.DEFAULT_L1_URL,
     settlement: options.Settlement = None,
     l1_block: Annotated[
@@ -48,19 +50,21 @@ def verify(
     ] = None,
     is_json: options.Json = False,
 ) -> None:
-    """Check a receipt against Ethereum, with no trust in any node.
+    """Check a receipt, or a proof of a balance, of roles or of a file, against Ethereum, with no trust in any node.
 
     Ends with 0 if it is committed or final, 2 if it is accepted and not yet on Ethereum, 1 if anything is wrong.
     """
     form = read_json(file)
+    address = None if settlement is None else options.parse_address(settlement, "--settlement")
+    block = None if l1_block is None else options.parse_hash(l1_block, "--l1-block")
     ethereum = Ethereum.at(l1_url)
     try:
-        report = verify_receipt(
-            form,
-            ethereum,
-            None if settlement is None else options.parse_address(settlement, "--settlement"),
-            None if l1_block is None else options.parse_hash(l1_block, "--l1-block"),
-        )
+        if not is_proof(form):
+            report = verify_receipt(form, ethereum, address, block)
+        elif address is not None:
+            report = verify_proof(form, ethereum, address, block)
+        else:
+            raise BadUsage("a proof names no contract: give --settlement")
     finally:
         ethereum.close()
     _note_cut(report)
@@ -137,7 +141,7 @@ def _describe_report(report: Report) -> dict[str, Any]:
     block = report.l1_block
     return {
         "verdict": report.verdict,
-        "id": None if report.payment_id is None else wire.encode_bytes(report.payment_id),
+        "id": None if report.record_id is None else wire.encode_bytes(report.record_id),
         "settlement": None if report.settlement is None else wire.encode_address(report.settlement),
         "pinned": report.is_pinned,
         "operator": None if report.operator is None else wire.encode_address(report.operator),

@@ -701,6 +701,38 @@ class TestCheckingPurchases:
         assert "commitment" in answer["error"]["message"]
 
 
+class TestVerifying:
+    def test_an_instruction_s_receipt_is_verified(self, network: Network, capsys: pytest.CaptureFixture[str]) -> None:
+        Path("r.json").write_text(json.dumps(network.scene.get_receipt(network.scene.listing)))
+        assert run(["verify", "r.json"]) == 0
+        out = capsys.readouterr().out
+        assert "instruction id" in out and "COMMITTED" in out
+
+    def test_proofs_are_verified_of_the_contract_that_is_named(
+        self, network: Network, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        settlement = wire.encode_address(SETTLEMENT)
+        for form in (
+            network.server.tally_getFileProof(FILE_ID, "latest"),
+            network.server.tally_getRolesProof(wire.encode_address(OWNER), "latest"),
+        ):
+            Path("p.json").write_text(json.dumps(form))
+            assert run(["verify", "p.json"]) == 64
+            assert "--settlement" in capsys.readouterr().err
+            code, report = run_json(capsys, "verify", "p.json", "--settlement", settlement)
+            assert (code, report["verdict"], report["id"], report["epoch"]) == (0, "committed", None, "0x3")
+            form["index"] = "0x0"
+            Path("p.json").write_text(json.dumps(form))
+            assert run(["verify", "p.json", "--settlement", settlement]) == 1
+            assert "FAILED  registry path" in capsys.readouterr().out
+
+    def test_instructions_are_counted_by_the_audit(self, network: Network, capsys: pytest.CaptureFixture[str]) -> None:
+        code, summary = run_json(capsys, "audit")
+        assert (code, summary["instructions"], summary["disagreementCount"]) == (0, 5, 0)
+        assert run(["audit"]) == 0
+        assert "instructions" in capsys.readouterr().out
+
+
 def test_the_pin_keeps_the_parameters(network: Network) -> None:
     assert run(["tip", wire.encode_address(BOB), "1", "--yes", *AS_MART]) == 0
     pinned = LedgerBook().find(DOMAIN.chain_id)

@@ -49,7 +49,7 @@ class TestVerdicts:
         report = verify(scene.get_receipt(scene.last), Contract(scene))
         assert report.verdict is Verdict.ACCEPTED
         assert get_failed(report) == []
-        assert report.payment_id == scene.last.id
+        assert report.record_id == scene.last.id
         assert report.operator == OPERATOR
         assert report.epoch is None
 
