@@ -19,7 +19,7 @@ from chain.registry import AccountEntry, FileEntry, RegistryEntry
 from chain.signatures import sign_digest
 from client.settlement import Ethereum
 from client.transport import HttpTransport
-from client.verifier import verify_receipt
+from client.verifier import Outcome, Report, verify_proof, verify_receipt
 from tests.unit.client.market_scene import FILE, KEEPER, MART, OWNER, PRICE, VALIDATOR, MarketScene
 from tests.unit.client.scene import BOB_KEY, DOMAIN, OPERATOR, SETTLEMENT, TOKEN
 from tests.unit.client.servers import answer_json_rpc, serve
@@ -256,6 +256,43 @@ def world() -> Iterator[World]:
             url = urls[question.ethereum] if question.ethereum else None
             jobs.append({"op": "verify", "form": question.form, "options": {**question.options, "l1Url": url}})
         yield World(urls, dict(zip(QUESTIONS, run_jobs(jobs), strict=True)))
+
+
+# --- against the client
+
+SAME: Final = [
+    *[name for name in QUESTIONS if name.split("/")[0] in ("receipt", "final", "reply", "false", "tampered")],
+    *[name for name in QUESTIONS if name.split("/")[0].endswith("proof") and not name.startswith("lone")],
+    "upload",
+    "purchase",
+]
+
+
+def ask_client(world: World, question: Question) -> Report:
+    assert question.ethereum is not None
+    ethereum = Ethereum(HttpTransport(world.urls[question.ethereum], timeout_s=10.0, attempts=1))
+    try:
+        if question.options:
+            return verify_proof(question.form, ethereum, SETTLEMENT)
+        return verify_receipt(question.form, ethereum)
+    finally:
+        ethereum.close()
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_both_come_to_the_same(world: World, name: str) -> None:
+    report, found = ask_client(world, QUESTIONS[name]), world.reports[name]
+    assert found["verdict"] == report.verdict, found
+    failed = [step.name for step in report.steps if step.outcome is Outcome.FAILED]
+    if len(report.steps) <= 3:  # there the client stops; the browser shows all that can still be said
+        assert set(failed) <= set(get_failed(found))
+    elif "ledger" in failed:  # the client asks whether the transaction brought these values, the browser this digest
+        assert set(get_failed(found)) - set(failed) <= {"transaction"}
+    else:
+        assert get_failed(found) == failed
+    shown = [step["name"] for step in found["steps"]]
+    if report.verdict != "failed":
+        assert set(shown) - {step.name for step in report.steps} <= {"commitment", "finality"}
 
 
 # --- receipts
