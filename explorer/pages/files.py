@@ -27,6 +27,7 @@ from node.index import (
     TagCount,
     encode_file_cursor,
 )
+from node.index.words import fold_tags
 
 TAGS_SHOWN: Final = 20
 ROWS_SHOWN: Final = 10
@@ -115,7 +116,7 @@ async def read_list(
     """`parameters`: where the list begins, and how many it shows. `asked`: what stands in the path's query in place of
     the filter. Raises `MalformedRequest`, `Overloaded`."""
     index, now, cursor = site.sources.index, site.sources.clock_ms(), read_cursor(parameters)
-    chosen = {tag.casefold() for tag in query.tags}
+    chosen = fold_tags(query.tags)
     listed: Slice[IndexedFile]
     listed, tags = await site.ask(
         lambda: (
@@ -127,7 +128,8 @@ async def read_list(
     return FileList(
         query=query,
         lines=[describe_line(file, site.sources.market, now) for file in listed.rows],
-        tags=[each for each in tags if each.tag not in chosen],
+        # What is asked for is trimmed, so that those with blanks around them cannot be.
+        tags=[each for each in tags if each.tag not in chosen and each.tag == each.tag.strip()],
         links=build_links(path, shown, listed),
         csv=f"/export/files.csv{query.encode()}",
         json=f"/export/files.json{query.encode()}",

@@ -217,8 +217,9 @@ class MarketLedger(RandomLedger):
 
     def _register(self) -> bool:
         state, rng = self.ledger.state, self.random
-        free = [owner for owner in self.owners if not state.get_roles(owner).has(OWNER)]
-        named = [owner for owner in self.owners if state.get_roles(owner).is_named_only]
+        signing = self.owners[:-1]  # the last one never does
+        free = [owner for owner in signing if not state.get_roles(owner).has(OWNER)]
+        named = [owner for owner in signing if state.get_roles(owner).is_named_only]
         if not state.get_roles(self.validators[2]).has(VALIDATOR):
             self.add_block([self.sign(Register(self.validators[2], self.get_nonce(self.validators[2]), 0, VALIDATOR))])
         elif named or free:
