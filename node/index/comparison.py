@@ -11,11 +11,17 @@ from typing import Any, Final, TypeAlias
 from chain.errors import BrokenInvariant
 from node.entries import GenesisEntry, decode_entry
 from node.index.schema import TABLES, connect_reading, is_current
+from node.index.words import quote_words
 from node.index.writer import IndexWriter
 from node.journal import Journal
 
 _CHUNK_ENTRIES: Final = 64
 """Journal entries a transaction; a block under load holds hundreds of payments."""
+
+_SELECT_TOTALS: Final = "SELECT id, block FROM words_data WHERE id = 1"
+"""What FTS5 has counted: rows, and trigrams in them."""
+
+_COUNT_WORD: Final = "SELECT count(*) FROM words WHERE words MATCH ?"
 
 _Row: TypeAlias = tuple[Any, ...]
 
@@ -74,6 +80,24 @@ def _compare_tables(index: sqlite3.Connection, truth: sqlite3.Connection) -> Ite
     for table, key_size in TABLES.items():
         ordered = f"SELECT * FROM {table} ORDER BY {', '.join(str(column + 1) for column in range(key_size))}"
         yield from _compare_rows(table, key_size, index.execute(ordered), truth.execute(ordered))
+    yield from _compare_words(index, truth)
+
+
+def _compare_words(index: sqlite3.Connection, truth: sqlite3.Connection) -> Iterator[str]:
+    """The trigrams of `words`: where each stands, and whether it is found there when it is asked for. How they lie in
+    the pages of FTS5 depends on the chunks that wrote them, and is passed over."""
+    for table, row in (("words_config", "SELECT k, v FROM words_config ORDER BY k"), ("words_data", _SELECT_TOTALS)):
+        yield from _compare_rows(table, 1, index.execute(row), truth.execute(row))
+    for db in (index, truth):
+        db.execute("CREATE VIRTUAL TABLE temp.word_places USING fts5vocab(main, words, instance)")
+        db.execute("CREATE VIRTUAL TABLE temp.word_counts USING fts5vocab(main, words, row)")
+    # In the order in which FTS5 keeps them, which is that of these columns: nothing is sorted, and little is held.
+    places = "SELECT term, doc, offset FROM temp.word_places"
+    yield from _compare_rows("words", 3, index.execute(places), truth.execute(places))
+    for term, count in truth.execute("SELECT term, doc FROM temp.word_counts"):
+        found = index.execute(_COUNT_WORD, (quote_words([term]),)).fetchone()[0]
+        if found != count:
+            yield f"words {term!r}: is found in {found} files, the journal says {count}"
 
 
 def _compare_rows(table: str, key_size: int, found: Iterator[_Row], wanted: Iterator[_Row]) -> Iterator[str]:
@@ -94,4 +118,12 @@ def _compare_rows(table: str, key_size: int, found: Iterator[_Row], wanted: Iter
 
 
 def _describe(row: _Row) -> str:
-    return " ".join([value.hex() or "0" if isinstance(value, bytes) else str(value) for value in row])
+    return " ".join([_describe_value(value) for value in row])
+
+
+def _describe_value(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.hex() or "0"
+    if isinstance(value, str) and not value.isprintable():
+        return ascii(value)  # a memo may have line ends, or turn what follows around
+    return str(value)

@@ -17,7 +17,7 @@ from node.index.cursors import decode_place, encode_place
 from node.index.lookups import Addresses, Span, check_limit, find_account, find_file, list_assets
 from node.index.records import Earnings, IndexedFile, Page, PricePoint, TagCount
 from node.index.schema import MAX_PLACE, PARTS, RECORD_BITS, decode_amount, pack_place, unpack_place
-from node.index.words import TRIGRAM, fold_tags, fold_text, join_text, split_terms
+from node.index.words import TRIGRAM, fold_tags, fold_text, join_text, quote_words, split_terms
 
 MAX_VISITED: Final = 1_000
 """Files looked at to fill one page: some 20 ms."""
@@ -196,7 +196,7 @@ def _choose_source(db: sqlite3.Connection, wanted: FileFilter, span: Span) -> _S
     sources: list[_Source] = []
     words = [term for term in split_terms(wanted.text) if len(term) >= TRIGRAM]
     if words:
-        sources.append(("rowid", _BY_WORDS, (_quote(words),)))
+        sources.append(("rowid", _BY_WORDS, (quote_words(words),)))
     if wanted.tags:
         _, rarest = min([_find_tag(db, tag) for tag in wanted.tags])
         sources.append(("file", "file_tags WHERE tag = ? AND", (rarest,)))
@@ -219,11 +219,6 @@ def _count(db: sqlite3.Connection, source: _Source, span: Span) -> int:
         f"SELECT {column} FROM {table} {column} >= ? AND {column} < ? LIMIT ?", (*keys, *span, MAX_VISITED)
     )
     return len(rows.fetchall())
-
-
-def _quote(words: list[str]) -> str:
-    """All of them, for FTS5. In quotes, with those inside doubled, nothing is syntax."""
-    return " ".join(['"' + word.replace('"', '""') + '"' for word in words])
 
 
 def _find_tag(db: sqlite3.Connection, tag: str) -> tuple[int, int]:

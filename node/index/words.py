@@ -42,3 +42,8 @@ def fold_tags(tags: Iterable[str]) -> list[str]:
 def split_terms(text: str | None) -> list[str]:
     """What is looked for: at most `MAX_TERMS`, folded."""
     return [] if text is None else fold_text(text[:MAX_TEXT_LENGTH]).split()[:MAX_TERMS]
+
+
+def quote_words(words: Iterable[str]) -> str:
+    """A query of FTS5 for all of them. In quotes, with those inside doubled, nothing is syntax."""
+    return " ".join(['"' + word.replace('"', '""') + '"' for word in words])

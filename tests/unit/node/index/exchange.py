@@ -159,7 +159,7 @@ class RandomExchange(RandomLedger):
         accounts), in one block. Their ids."""
         state, account = self.ledger.state, self.accounts[validator]
         nonce = state.get_nonces(account).base
-        orders: list[Order] = []
+        orders: list[Instruction] = []
         if not state.get_roles(account).has(VALIDATOR):
             orders.append(Register(account, nonce, 0, VALIDATOR))
         if not state.get_roles(self.accounts[owner]).has(OWNER):

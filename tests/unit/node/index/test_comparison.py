@@ -1,5 +1,6 @@
 """That nothing in the file can be altered without `compare` naming it."""
 
+import json
 import shutil
 import sqlite3
 from pathlib import Path
@@ -9,7 +10,9 @@ import pytest
 from chain.errors import BrokenInvariant
 from node.index import IndexWriter, compare
 from node.index.schema import TABLES
+from node.index.words import join_text
 from node.journal import LevelDBJournal
+from tests.unit.node.index.exchange import RandomExchange
 from tests.unit.node.index.history import ListJournal, RandomLedger, apply, dump
 
 
@@ -94,6 +97,119 @@ def test_rows_that_do_not_belong_are_named(history: RandomLedger, copy_path: Pat
         "blocks 0: is not in the journal",
         "credits 999999 1 0: is not in the journal",
     ]
+
+
+# --- what files are found by
+
+
+def alter_words(path: Path, text: str, *, is_inserted: bool, place: int | None = None) -> int:
+    """In the full-text table, one row of `text`, at the place of the first listing but for another. The place."""
+    db = sqlite3.connect(path)
+    if place is None:
+        place = db.execute("SELECT place FROM files ORDER BY place LIMIT 1").fetchone()[0]
+    if is_inserted:
+        db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (place, text))
+    else:
+        db.execute("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (place, text))
+    db.commit()
+    db.close()
+    return place
+
+
+def read_first_text(path: Path) -> str:
+    db = sqlite3.connect(path)
+    name, description, media_type, tags = db.execute(
+        "SELECT name, description, media_type, tags FROM files ORDER BY place LIMIT 1"
+    ).fetchone()
+    db.close()
+    return join_text(name, description, media_type, json.loads(tags))
+
+
+def test_a_word_that_nobody_wrote_is_named(history: RandomExchange, copy_path: Path) -> None:
+    """By which a file would be found that does not say it."""
+    place = alter_words(copy_path, "qqqq", is_inserted=True)
+    totals, *lines = find_differences(copy_path, history)
+    assert totals.startswith("words_data 1: is ")
+    assert lines == [f"words qqq {place} {offset}: is not in the journal" for offset in (0, 1)]
+
+
+def test_a_word_of_a_file_that_is_not_there_is_named(history: RandomExchange, copy_path: Path) -> None:
+    alter_words(copy_path, "qqq", is_inserted=True, place=7)
+    assert find_differences(copy_path, history)[1:] == ["words qqq 7 0: is not in the journal"]
+
+
+def test_a_file_that_would_not_be_found_is_named(history: RandomExchange, copy_path: Path) -> None:
+    text = read_first_text(copy_path)
+    place = alter_words(copy_path, text, is_inserted=False)
+    lines = find_differences(copy_path, history)
+    terms = [(at, text[at : at + 3]) for at in range(len(text) - 2)]
+    assert {f"words {term} {place} {at}: is missing" for at, term in terms if term.isprintable()} < set(lines)
+    assert len([line for line in lines if line.endswith("is missing")]) == len(terms)
+    assert any(line.startswith("words ") and "is found in" in line for line in lines)
+
+
+def test_a_word_that_stands_elsewhere_is_named(history: RandomExchange, copy_path: Path) -> None:
+    """As many words as there were, and in as many files."""
+    text = read_first_text(copy_path)
+    alter_words(copy_path, text, is_inserted=False)
+    place = alter_words(copy_path, text[1:] + text[:1], is_inserted=True)
+    lines = find_differences(copy_path, history)
+    assert f"words {text[:3]} {place} 0: is missing" in lines
+    assert f"words {text[1:4]} {place} 0: is not in the journal" in lines
+    assert not any(line.startswith("words_data") for line in lines)
+
+
+def test_a_word_that_is_there_and_not_found_is_named(history: RandomExchange, copy_path: Path) -> None:
+    """Where FTS5 begins to look for a term is a table of its own."""
+    alter(copy_path, "DELETE FROM words_idx WHERE term != x''")
+    lines = find_differences(copy_path, history)
+    assert len(lines) > 10
+    assert all(line.startswith("words ") and ": is found in " in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE words_config SET v = 9",
+        "DELETE FROM words_config",
+        "UPDATE words_data SET block = x'c0ffee' WHERE id = 1",
+        "UPDATE words_data SET block = x'c0ffee' WHERE id = 10",
+        "DELETE FROM words_data WHERE id = 10",
+        "DELETE FROM words_data WHERE id = (SELECT max(id) FROM words_data)",
+        "UPDATE words_data SET block = zeroblob(length(block)) WHERE id = (SELECT max(id) FROM words_data)",
+        "DELETE FROM words_idx",
+        "DROP TABLE words",
+    ],
+)
+def test_a_full_text_table_of_no_use_is_named(statement: str, history: RandomExchange, copy_path: Path) -> None:
+    alter(copy_path, statement)
+    assert find_differences(copy_path, history) != []
+
+
+def test_how_the_chunks_fell_is_no_difference(history: RandomExchange, tmp_path: Path) -> None:
+    """The pages of FTS5 depend on it, what is found by them does not."""
+    pages = set()
+    for chunk_size in (1, 7, len(history.entries)):
+        path = tmp_path / f"{chunk_size}.sqlite"
+        index = IndexWriter(path, history.parameters.genesis_hash)
+        apply(index, history.entries, chunk_size)
+        index.close()
+        assert find_differences(path, history) == []
+        db = sqlite3.connect(path)
+        pages.add(tuple(db.execute("SELECT id, block FROM words_data WHERE id > 10 ORDER BY id").fetchall()))
+        db.close()
+    assert len(pages) == 3
+
+
+def test_a_difference_is_one_line_whatever_is_in_it(history: RandomExchange, copy_path: Path) -> None:
+    """That anybody may have written, into a memo or a name."""
+    alter(
+        copy_path,
+        "UPDATE payments SET memo = 'one' || char(10, 8238) || 'two' WHERE place = (SELECT max(place) FROM payments)",
+    )
+    (line,) = find_differences(copy_path, history)
+    assert line.isprintable()
+    assert r"'one\n\u202etwo'" in line
 
 
 def test_a_changed_schema_is_named(history: RandomLedger, copy_path: Path) -> None:
