@@ -187,9 +187,9 @@ class MarketWriter:
     def _add_purchase(self, place: int, payment: Payment, asset: int) -> None:
         listed = self._get_file(payment.reference)
         shares = compute_named_shares(listed.file, self._market)
-        if len(shares) != len(payment.outputs):
+        if [(to, amount) for _, to, amount in shares] != [(output.to, output.amount) for output in payment.outputs]:
             raise BrokenInvariant(f"a purchase of file 0x{payment.reference.hex()} is not split as the rules say")
-        for (role, to, amount), _ in zip(shares, payment.outputs, strict=True):
+        for role, to, amount in shares:
             self._earn(to, asset, role, amount)
         listed.sale_count += 1
         listed.sold += listed.file.price

@@ -172,6 +172,26 @@ class RandomExchange(RandomLedger):
         self.add_block([self.sign(order) for order in orders])
         return [order.file for order in orders if isinstance(order, ListFile)]
 
+    def make_listing(self, validator: Address, owner: Address, **fields: Any) -> ListFile:
+        """At random, but for what is given."""
+        return msgspec.structs.replace(self._make_listing(self.ledger.state, validator, owner), **fields)
+
+    def make_upload(self, listing: ListFile, node: Address, asset: Address = ETHER) -> Payment:
+        """With the nonce after the listing's."""
+        charge = compute_storage_charge(listing.size, listing.storage_days, asset, self.parameters.market)
+        outputs = (Output(node, charge),)
+        return Payment(asset, listing.account, listing.nonce + 1, 0, UPLOAD, listing.file, "", outputs)
+
+    def make_purchase(self, buyer: Address, file: Hash, nonce: int) -> Payment:
+        listed = self.ledger.state.files[file]
+        outputs = [Output(to, amount) for to, amount in compute_shares(listed, self.parameters.market)]
+        return Payment(listed.asset, buyer, nonce, 0, PURCHASE, file, "", tuple(outputs))
+
+    def make_extension(self, file: Hash, days: int, nonce: int, asset: Address = ETHER) -> Payment:
+        listed = self.ledger.state.files[file]
+        charge = days * compute_daily_charge(listed.size, asset, self.parameters.market)
+        return Payment(asset, listed.validator, nonce, 0, EXTEND, file, "", (Output(listed.service_node, charge),))
+
     def _make_records(self) -> list[Record]:
         state = copy_state(self.ledger.state)
         records: list[Record] = []
