@@ -11,6 +11,7 @@ from decimal import Decimal, localcontext
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
@@ -22,15 +23,20 @@ from chain.primitives import ETHER, ZERO_HASH, Address
 from chain.wire import encode_address, encode_bytes
 from explorer import exports
 from explorer.download import Download, Gate
+from explorer.files import describe_line
+from node.catalogue import compute_file_status
 from node.index import IndexedPayment, IndexWriter
 from node.ledger_info import AssetInfo
 from node.refusals import Overloaded
 from tests.unit.explorer.conftest import LISTED, World, build_ledger
 from tests.unit.explorer.machines import Line, call, commit, fetch, make_queries
+from tests.unit.explorer.market import MarketLedger, list_files, make_market
+from tests.unit.explorer.test_files import list_filters
 from tests.unit.node.index.history import RandomLedger, apply
 from tests.unit.node.index.oracle import describe, make_entries
 
 QUERIES = 40
+WRITTEN = ("tags", "name", "media_type", "description")
 HOSTILE = [
     "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'=1", "'", "＝1", '=HYPERLINK("x")', '"quoted", "=1"',
     "a,b;c", "line\r\nbreak", "# end of 1 rows", "<script>alert(1)</script>", "\u202egnp.exe", "\x00", "", " =1",
@@ -231,6 +237,67 @@ async def test_hostile_memos_stay_texts_in_one_cell(
         assert memo == (f"'{original}" if original[:1] in set("=+-@＝＋－＠\t\r\n'") - {""} else original)
     document = msgspec.json.decode((await fetch(world.explorer, f"/export/{path}.json{query}")).body)
     assert [row["memo"] for row in document["rows"]] == wanted
+
+
+# --- files of the data exchange
+
+
+async def test_the_catalogue_as_a_file_is_just_what_the_filter_lists(
+    market: World, exchange: MarketLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "SLICE", 7)
+    for pairs, wanted in list_filters(exchange):
+        query = urlencode(pairs)
+        table = Table((await fetch(market.explorer, f"/export/files.csv?{query}")).text)
+        document = msgspec.json.decode((await fetch(market.explorer, f"/export/files.json?{query}")).body)
+        assert (document["complete"], document["row_count"]) == (True, len(wanted))
+        assert [tuple(pair) for pair in document["header"]["filter"]] == pairs
+        assert table.facts["filter"] == (query or "none")
+        for row, form, file in zip(table.rows, document["rows"], wanted, strict=True):
+            assert tuple(row) == tuple(form) == exports.FILE_COLUMNS
+            share = describe_line(file, exchange.market, market.now).owner_share
+            assert share is not None
+            assert form["tags"] == list(file.tags) and unguard(row["tags"]) == msgspec.json.encode(file.tags).decode()
+            for name in ("name", "media_type", "description"):
+                assert form[name] == getattr(file, name) == unguard(row[name])
+                assert not row[name].startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+            assert {name: str(form[name]) for name in form if name not in WRITTEN} == {
+                name: row[name] for name in row if name not in WRITTEN
+            }
+            assert (form["file"], form["listing"]) == (encode_bytes(file.id), encode_bytes(file.listing))
+            assert form["status"] == compute_file_status(file, market.now)
+            assert count_base_units(form["price"]) == int(form["price_base_units"]) == file.price
+            assert count_base_units(form["owner_share"]) == int(form["owner_share_base_units"]) == share.amount
+            assert count_base_units(form["sold"]) == int(form["sold_base_units"]) == file.sold
+            assert (form["validator"], form["owner"]) == (encode_address(file.validator), encode_address(file.owner))
+            assert form["service_node"] == ("" if file.service_node is None else encode_address(file.service_node))
+            assert datetime.fromisoformat(form["kept_until"]) == datetime.fromtimestamp(file.keep_until, UTC)
+            assert form["is_key_in_escrow"] == ("yes" if file.has_sealed_key else "no")
+    assert "sealed" not in table.facts["content"]
+
+
+async def test_a_file_that_is_listed_meanwhile_is_not_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "SLICE", 2)
+    ledger = make_market(5, 60)
+    build_ledger(tmp_path / "ledger", ledger.parameters, ledger.entries)
+    world = World(tmp_path / "ledger", ledger.parameters, ledger.timestamp, ledger)
+    writer = IndexWriter(tmp_path / "ledger" / "index.sqlite", ledger.parameters.genesis_hash)
+    there, line = [encode_bytes(file.id) for file in list_files(ledger)], Line()
+
+    async def grow() -> None:
+        while not line.is_whole:
+            await asyncio.sleep(0)
+            if line.sent:
+                ledger.play(5)
+                apply(writer, ledger.entries)
+
+    growing = asyncio.create_task(grow())
+    await call(world.explorer, "/export/files.csv?status=all", line)
+    await growing
+    assert len(list_files(ledger)) > len(there) > 4
+    assert [row["file"] for row in Table(line.answer.text).rows] == there
+    world.close()
+    writer.close()
 
 
 # --- statements
@@ -463,7 +530,8 @@ async def test_no_more_than_a_few_at_once(world: World, monkeypatch: pytest.Monk
     "path",
     [
         "payments.csv?kind=zz", "payments.csv?limit=1", "payments.csv?before=1", "payments.json?account=1",
-        "payments.csv?kind=tip&kind=tip", "statement.csv", "statement.csv?account=0x12",
+        "payments.csv?kind=tip&kind=tip", "files.csv?owner=1", "files.csv?limit=1", "files.json?q=a&q=b",
+        "files.csv?status=gone", "statement.csv", "statement.csv?account=0x12",
         f"statement.csv?account=0x{'1' * 40}&epoch=x", f"statement.csv?account=0x{'1' * 40}&epoch=1&from=1",
     ],
 )  # fmt: skip
@@ -473,7 +541,9 @@ async def test_what_no_list_takes_is_no_file(world: World, path: str) -> None:
     assert "content-disposition" not in answer.headers
 
 
-@pytest.mark.parametrize("path", ["payments.csv", "payments.json", f"statement.csv?account=0x{'1' * 40}"])
+@pytest.mark.parametrize(
+    "path", ["payments.csv", "payments.json", "files.csv", "files.json", f"statement.csv?account=0x{'1' * 40}"]
+)
 async def test_head_costs_nothing_and_files_are_only_read(world: World, path: str) -> None:
     got, head = [await fetch(world.explorer, f"/export/{path}", method) for method in ("GET", "HEAD")]
     assert (got.status, got.headers) == (head.status, head.headers)

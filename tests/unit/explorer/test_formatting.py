@@ -9,14 +9,19 @@ from client.amounts import parse_amount
 from explorer.formatting import (
     MAX_DECIMALS,
     MAX_SYMBOL_LENGTH,
+    NAME_SHOWN,
     describe_token,
     format_age,
     format_amount,
     format_change,
+    format_day,
     format_duration,
     format_machine_time,
+    format_percent,
+    format_size,
     format_time,
     make_visible,
+    shorten_name,
 )
 from node.ledger_info import AssetInfo
 
@@ -156,3 +161,33 @@ def test_any_words_can_be_shown(words: str) -> None:
     shown = make_visible(words)
     shown.encode()
     assert len(shown) >= len(words)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"), (1, "1 B"), (1023, "1,023 B"), (1024, "1 KiB"), (1535, "1.4 KiB"), (1536, "1.5 KiB"),
+        (2**20 - 1, "1,023.9 KiB"), (2**20, "1 MiB"), (3 * 2**30, "3 GiB"), (2**50, "1 PiB"), (2**64 - 1, "15.9 EiB"),
+    ],
+)  # fmt: skip
+def test_sizes_are_never_said_larger_than_they_are(size: int, text: str) -> None:
+    assert format_size(size) == text
+
+
+@pytest.mark.parametrize(
+    ("hundredths", "text"),
+    [(0, "0 %"), (1, "0.01 %"), (50, "0.5 %"), (3333, "33.33 %"), (5000, "50 %"), (5010, "50.1 %"), (10_000, "100 %")],
+)
+def test_percents_have_the_decimals_that_they_have(hundredths: int, text: str) -> None:
+    assert format_percent(hundredths) == text
+
+
+def test_a_day_is_one_of_utc() -> None:
+    assert (format_day(0), format_day(86_399), format_day(86_400)) == ("1970-01-01", "1970-01-01", "1970-01-02")
+    assert format_day(2**63) == str(2**63 * 1000), "beyond calendars"
+
+
+def test_a_name_is_cut_where_it_stands_among_others() -> None:
+    for length in (1, NAME_SHOWN - 1, NAME_SHOWN):
+        assert shorten_name("é" * length) == "é" * length
+    assert shorten_name("é" * (NAME_SHOWN + 1)) == "é" * (NAME_SHOWN - 1) + "…"

@@ -2,16 +2,21 @@
 
 import html
 from collections.abc import Callable
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 
 from chain.payment import SignedPayment
 from chain.primitives import ZERO_HASH
 from chain.wire import encode_address, encode_bytes
+from explorer.pages.search import FILES_SHOWN
+from node.index.words import fold_text
 from tests.unit.explorer.conftest import World
 from tests.unit.explorer.machines import fetch
+from tests.unit.explorer.market import MarketLedger, list_files
 from tests.unit.explorer.reading import Page
+from tests.unit.explorer.test_files import has_words
+from tests.unit.explorer.turning import join, turn
 from tests.unit.node.index.history import RandomLedger
 
 MakeWorld = Callable[[RandomLedger | None], World]
@@ -112,6 +117,31 @@ async def test_junk_is_not_found_and_is_text(world: World, words: str) -> None:
     assert field["value"] == words.strip()[:200]
     assert not [tag for tag, attributes in page.elements if tag == "script" and "src" not in attributes]
     assert "\u202e" not in page.text
+
+
+async def test_a_file_and_an_instruction_are_found_by_their_ids(market: World, exchange: MarketLedger) -> None:
+    """What was paid for the file, which names it, too, is on its page."""
+    file = max(list_files(exchange), key=lambda file: file.sale_count)
+    for text in vary(file.id):
+        assert await search(market, text) == f"/file/{encode_bytes(file.id)}"
+    for text in vary(file.listing):
+        assert await search(market, text) == f"/instruction/{encode_bytes(file.listing)}"
+
+
+async def test_words_that_name_nothing_are_sought_among_files(market: World, exchange: MarketLedger) -> None:
+    live = [file for file in list_files(exchange) if not file.is_delisted]
+    for words in ("weather", "Rainfall ZÜRICH", "=HYPERLINK", "💸💸💸", "مرحبا"):
+        wanted = [file for file in live if has_words(file, *fold_text(words).split())]
+        page = await search(market, words)
+        assert isinstance(page, Page) and wanted and "Not found" not in page.text
+        found = [link for _, link in page.links if link.startswith("/file/")]
+        assert found == [f"/file/{encode_bytes(file.id)}" for file in wanted[:FILES_SHOWN]]
+        assert page.get_link("All files with these words") == f"/files?{urlencode({'q': words})}"
+        leaves = await turn(market, page.get_link("All files with these words") + "&limit=100")
+        assert join(leaves) == [encode_bytes(file.id) for file in wanted]
+    for words in ("no such words", "block 7"):
+        found_or_page = await search(market, words)
+        assert found_or_page == "/block/7" or "Not found" in found_or_page.text  # type: ignore[union-attr]
 
 
 async def test_nothing_asked_is_no_error(world: World) -> None:
