@@ -229,14 +229,14 @@ async def show_proof(site: Site, request: Request) -> Response:
         chosen, problem = None, str(refusal)
     if chosen is None:
         chosen = account.holdings[0].asset if account.holdings else next(iter(site.sources.info.assets), None)
-    source = ""
+    source = roles_source = ""
     if chosen is not None and newest and not problem:
-        source = (
-            f"/api/v1/accounts/{wire.encode_address(account.address)}/proof"
-            f"?asset={wire.encode_address(chosen)}&epoch={number}"
-        )
+        path = f"/api/v1/accounts/{wire.encode_address(account.address)}"
+        source = f"{path}/proof?asset={wire.encode_address(chosen)}&epoch={number}"
+        roles_source = f"{path}/roles/proof?epoch={number}" if account.roles else ""
     return await site.show(
         request, "proof.html", status=400 if problem else 200, account=account, tab="proof", source=source,
+        roles_source=roles_source,
         problem=problem, asset=chosen, epoch=epoch or (str(newest) if newest else ""),
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from chain.primitives import Address
 from chain.wire import encode_address, encode_bytes
 from explorer.formatting import shorten_name
 from explorer.sentences import list_changes
+from node.ethereum.submission import EpochState
 from node.index import Direction, PaymentFilter, Registration
 from tests.unit.explorer.conftest import World
 from tests.unit.explorer.machines import fetch
@@ -218,6 +219,18 @@ async def test_the_owners_of_a_validator_and_the_files_of_each_role(market: Worl
     assert (
         "kind" in (await read(market, f"/address/{encode_address(exchange.validators[0])}/uploads?kind=tip", 400)).text
     )
+
+
+async def test_the_roles_of_an_account_are_proven_beside_its_balance(market: World, exchange: MarketLedger) -> None:
+    for epoch in range(1, 5):
+        market.send(exchange, epoch, EpochState.MINED)
+    for account in (exchange.validators[0], b"\x01" * 20):
+        path = f"/api/v1/accounts/{encode_address(account)}"
+        for query, epoch in (("", 4), ("?epoch=2", 2)):
+            page = await read(market, f"/address/{encode_address(account)}/proof{query}")
+            sources = [attributes["data-source"] for _, attributes in page.elements if "data-source" in attributes]
+            assert sources[0] == f"{path}/proof?asset={encode_address(exchange.assets[0])}&epoch={epoch}"
+            assert sources[1:] == ([f"{path}/roles/proof?epoch={epoch}"] if account in exchange.keys else [])
 
 
 @pytest.mark.parametrize("text", ["0x12", "x", "1" * 40])
