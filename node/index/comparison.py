@@ -71,7 +71,11 @@ def _build(path: Path, journal: Journal, genesis_hash: bytes, height: int) -> No
     wanted = islice(journal.read(0), height)
     with closing(IndexWriter(path, genesis_hash)) as writer:
         while chunk := list(islice(wanted, _CHUNK_ENTRIES)):
-            writer.apply(chunk)
+            try:
+                writer.apply(chunk)
+            except (sqlite3.IntegrityError, OverflowError) as error:
+                # The file is new: what cannot be, two rows of one key or a number beyond all, is in the journal.
+                raise BrokenInvariant(f"the journal says what cannot be: {error}") from error
 
 
 def _compare_tables(index: sqlite3.Connection, truth: sqlite3.Connection) -> Iterator[str]:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from chain.errors import BrokenInvariant
 from chain.instruction import (
+    REGISTERED_ROLES,
     Delist,
     ListFile,
     Register,
@@ -98,6 +99,8 @@ class MarketWriter:
         account = self._get_account(instruction.account)
         file = role = validator = price = None
         if isinstance(instruction, Register):
+            if instruction.role not in REGISTERED_ROLES:
+                raise BrokenInvariant(f"an instruction registers as {instruction.role[:32]!r}")
             role = ROLE_BITS[instruction.role]
             self._register(place, account, role, None, is_named_only=False)
         elif isinstance(instruction, RegisterOwner):
@@ -144,6 +147,8 @@ class MarketWriter:
             self._earn(payment.outputs[0].to, asset, STORAGE_PART, payment.outputs[0].amount)
         elif payment.kind == EXTEND:
             file = self._get_file(payment.reference).file
+            if file.size == 0 or self._market.get_storage_rate(payment.asset) is None:
+                raise BrokenInvariant(f"file 0x{file.id.hex()} is kept longer for what nothing costs")
             days = payment.outputs[0].amount // compute_daily_charge(file.size, payment.asset, self._market)
             self._change(payment.reference, keep_until=file.keep_until + days * DAY_SECONDS)
             self._earn(payment.outputs[0].to, asset, STORAGE_PART, payment.outputs[0].amount)

@@ -271,6 +271,8 @@ class IndexWriter:
         payment = signed.payment
         asset = self._get_asset(payment.asset)
         outputs, total = payment.outputs, payment.total
+        if not outputs:
+            raise BrokenInvariant("a payment without outputs")
         payer = self._get_account(payment.payer)
         self._debit(pack_holding(payer, asset.id), place, total)
         payee = None

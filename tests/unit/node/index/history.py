@@ -220,10 +220,12 @@ def apply(writer: IndexWriter, entries: list[bytes], chunk_size: int = 50) -> No
 
 
 def dump(path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table."""
+    """Every row of every table, and under `words` every trigram with its file and place there."""
     db = sqlite3.connect(path)
     try:
-        return {table: db.execute(f"SELECT * FROM {table}").fetchall() for table in TABLES}
+        db.execute("CREATE VIRTUAL TABLE temp.word_places USING fts5vocab(main, words, instance)")
+        rows = {table: db.execute(f"SELECT * FROM {table}").fetchall() for table in TABLES}
+        return rows | {"words": db.execute("SELECT term, doc, offset FROM temp.word_places").fetchall()}
     finally:
         db.close()
 

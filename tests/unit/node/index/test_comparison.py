@@ -5,9 +5,13 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from chain.block import encode_block, encode_record
 from chain.errors import BrokenInvariant
+from chain.kinds import PURCHASE
+from node.entries import BLOCK_PREFIX
 from node.index import IndexWriter, compare
 from node.index.schema import TABLES
 from node.index.words import join_text
@@ -269,3 +273,27 @@ def test_a_journal_without_a_beginning_is_no_journal(index_path: Path, history: 
     for entries in ([], history.entries[1:]):
         with pytest.raises(BrokenInvariant, match="journal"):
             list(compare(index_path, ListJournal(entries)))
+
+
+def test_a_journal_that_says_what_cannot_be_builds_no_index(tmp_path: Path) -> None:
+    """As one that was altered may: a number that SQLite has no room for, a file bought twice."""
+    history = RandomExchange(6)
+    history.run(60)
+    path = tmp_path / "index.sqlite"
+    index = IndexWriter(path, history.parameters.genesis_hash)
+    apply(index, history.entries)
+    index.close()
+    bought = next(placed for placed in reversed(history.payments) if placed.record.payment.kind == PURCHASE)
+    late = msgspec.structs.replace(bought.record.payment, nonce=2**64 - 1)
+    block_entries = [place for place, entry in enumerate(history.entries) if entry.startswith(BLOCK_PREFIX)]
+    height = block_entries[bought.block - 1]
+    records = [placed.record for placed in history.records if placed.block == bought.block]
+    header = history.headers[bought.block - 1]
+    for what, altered in (
+        ("too large", [*records[: bought.index], history.sign(late), *records[bought.index + 1 :]]),
+        ("UNIQUE", [*records, bought.record]),
+    ):
+        counted = msgspec.structs.replace(header, record_count=len(altered))
+        entry = BLOCK_PREFIX + encode_block(counted, [encode_record(record) for record in altered])
+        with pytest.raises(BrokenInvariant, match=what):
+            list(compare(path, ListJournal([*history.entries[:height], entry])))

@@ -5,17 +5,21 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from chain.block import Header, encode_block, encode_record
 from chain.commitment import Commitment
 from chain.errors import BrokenInvariant, MalformedBytes
+from chain.instruction import Delist, ListFile, Register, UpdatePrice
 from chain.params import Parameters
 from chain.payment import Output
-from chain.primitives import ETHER, ZERO_HASH
+from chain.primitives import ETHER, ZERO_ADDRESS, ZERO_HASH
 from node.entries import BLOCK_PREFIX, encode_asset, encode_cut, encode_genesis, encode_seal
 from node.index import IndexWriter, writer
+from tests.unit.node.index.exchange import RandomExchange
 from tests.unit.node.index.history import RandomLedger, apply, dump
 
 
@@ -62,6 +66,81 @@ def test_forgetting_what_it_remembers_changes_nothing(
     apply(index, history.entries, chunk_size=3)
     index.close()
     assert dump(tmp_path / "index.sqlite") == dump(index_path)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 3, 20])
+@pytest.mark.parametrize("bound", [0, 1, 5])
+def test_forgetting_files_changes_nothing(
+    bound: int,
+    chunk_size: int,
+    history: RandomExchange,
+    index_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writer, "_MAX_REMEMBERED_FILES", bound)
+    index = IndexWriter(tmp_path / "index.sqlite", history.parameters.genesis_hash)
+    seen = set()
+    for start in range(0, len(history.entries), chunk_size):
+        apply(index, history.entries[: start + chunk_size])
+        assert index._market is not None
+        seen.add(len(index._market._files))
+    index.close()
+    assert max(seen) <= bound < len(history.files)
+    assert dump(tmp_path / "index.sqlite") == dump(index_path)
+
+
+def test_what_a_failed_chunk_said_is_forgotten(tmp_path: Path) -> None:
+    """Whatever was remembered of it: files, prices, roles, tags, earnings, accounts. Another history follows, from the
+    same beginning."""
+    history, other = RandomExchange(44), RandomExchange(44)
+    for each in (history, other):
+        each.list_asset()
+        each.list_asset()
+        for _ in range(40):
+            each.add_block()
+    start = len(history.entries)
+    assert history.entries == other.entries
+    other._chance.seed("from here on, something else")
+    for _ in range(40):
+        history.add_block()
+        other.add_block()
+    index = IndexWriter(tmp_path / "index.sqlite", history.parameters.genesis_hash)
+    apply(index, history.entries[:start])
+    chunk = list(enumerate(other.entries))[start:]
+    with pytest.raises(MalformedBytes):
+        index.apply([*chunk, (len(other.entries), b"\xff")])
+    apply(index, history.entries)
+    index.close()
+    whole = IndexWriter(tmp_path / "whole.sqlite", history.parameters.genesis_hash)
+    apply(whole, history.entries)
+    whole.close()
+    assert dump(tmp_path / "index.sqlite") == dump(tmp_path / "whole.sqlite")
+    assert set(other.files) - set(history.files)
+    assert set(history.files) - set(other.files)
+
+
+def test_whatever_a_record_says_it_is_taken_or_named(history: RandomExchange, tmp_path: Path) -> None:
+    """Bits flipped in records, as an audit of an altered journal may meet them. Nothing of it is left."""
+    rng = random.Random(15)
+    index = IndexWriter(tmp_path / "index.sqlite", history.parameters.genesis_hash)
+    apply(index, history.entries)
+    before = dump(tmp_path / "index.sqlite")
+    state, refused = history.ledger.state, 0
+    for _ in range(60):
+        records = [encode_record(record) for record in history._make_records()]
+        header = Header(state.block_number + 1, state.block_hash, history.timestamp, bytes(32), len(records))
+        for place, record in enumerate(records):
+            for _ in range(20):
+                flipped = bytearray(record)
+                flipped[rng.randrange(len(record))] ^= 1 << rng.randrange(8)
+                block = encode_block(header, [*records[:place], bytes(flipped), *records[place + 1 :]])
+                with pytest.raises((BrokenInvariant, MalformedBytes)) as caught:
+                    index.apply([(index.height, BLOCK_PREFIX + block), (index.height + 1, b"\xff")])
+                refused += caught.type is BrokenInvariant
+    assert refused > 100
+    assert dump(tmp_path / "index.sqlite") == before
+    index.close()
 
 
 def test_sealed_epochs_are_not_kept_in_memory(history: RandomLedger, tmp_path: Path) -> None:
@@ -239,8 +318,8 @@ def make_block(history: RandomLedger, **changes: object) -> bytes:
 
 
 def test_entries_that_contradict_those_before_are_refused(tmp_path: Path) -> None:
-    history = RandomLedger(3)
-    history.run(20)
+    history = RandomExchange(3)
+    history.run(100)
     while history.waiting:
         history.seal()
     history.cut()
@@ -262,6 +341,18 @@ def test_entries_that_contradict_those_before_are_refused(tmp_path: Path) -> Non
         fields = {name: getattr(cut_epoch, name) for name in Commitment.__struct_fields__}
         return encode_seal(Commitment(**(fields | changes)), bytes(65))
 
+    listings = [placed.record for placed in history.instructions if isinstance(placed.record.instruction, ListFile)]
+    unknown, kept = b"\x07" * 32, next(file for file in state.files.values() if file.service_node != ZERO_ADDRESS)
+    bought = history.make_purchase(alice, kept.id, 99)
+    extended = history.make_extension(kept.id, 1, 99)
+    uploaded = history.make_upload(listings[0].instruction, bob)
+    first, *others = bought.outputs
+    for payment in (bought, extended, uploaded):  # so that it is not for want of money
+        assert state.get_balance(payment.asset, payment.payer) >= payment.total
+
+    def sign_changed(order: Any, **changes: Any) -> Any:
+        return history.sign(msgspec.structs.replace(order, **changes))
+
     balance = state.get_balance(ETHER, alice)
     next_index = state.deposit_counts[ETHER]
     contradictions = {
@@ -275,6 +366,21 @@ def test_entries_that_contradict_those_before_are_refused(tmp_path: Path) -> Non
         "a payment in such an asset": in_block(history.make_payment(alice, 99, [Output(bob, 1)], asset=b"\x05" * 20)),
         "more than the payer has": in_block(history.make_payment(alice, 99, [Output(bob, balance + 1)])),
         "a payer that has nothing": in_block(history.make_payment(b"\x06" * 20, 99, [Output(bob, 1)])),
+        "a payment to nobody": in_block(sign_changed(bought, kind="transfer", outputs=())),
+        "a file listed twice": in_block(listings[0]),
+        "a listing in another asset": in_block(sign_changed(listings[0].instruction, file=unknown, asset=b"\x05" * 20)),
+        "a price of nothing": in_block(history.sign(UpdatePrice(alice, 99, 0, unknown, 7))),
+        "an end of nothing": in_block(history.sign(Delist(alice, 99, 0, unknown))),
+        "a role that there is not": in_block(history.sign(Register(alice, 99, 0, "king"))),
+        "a role that is not taken so": in_block(history.sign(Register(alice, 99, 0, "owner"))),
+        "an upload of nothing": in_block(sign_changed(uploaded, reference=unknown)),
+        "a purchase of nothing": in_block(sign_changed(bought, reference=unknown)),
+        "a purchase at another price": in_block(sign_changed(bought, outputs=(Output(first.to, 1), *others))),
+        "a purchase from another": in_block(
+            sign_changed(bought, outputs=(Output(unknown[:20], first.amount), *others))
+        ),
+        "a purchase with a share left out": in_block(sign_changed(bought, outputs=tuple(others))),
+        "an extension of nothing": in_block(sign_changed(extended, reference=unknown)),
         "a deposit left out": in_block(history.make_deposit(ETHER, next_index + 1, alice, 1)),
         "a deposit again": in_block(history.make_deposit(ETHER, next_index - 1, alice, 1)),
         "a cut of an epoch to come": encode_cut(history.epoch + 1, history.timestamp),
