@@ -90,6 +90,18 @@ def test_forgetting_files_changes_nothing(
     assert dump(tmp_path / "index.sqlite") == dump(index_path)
 
 
+def test_what_a_chunk_changed_is_not_kept_in_memory(history: RandomExchange, tmp_path: Path) -> None:
+    index = IndexWriter(tmp_path / "index.sqlite", history.parameters.genesis_hash)
+    for start in range(0, len(history.entries), 20):
+        apply(index, history.entries[: start + 20])
+        market = index._market
+        assert market is not None
+        for changed in (market._registrations, market._counts, market._tags, market._earnings, market._changed_files):
+            assert not changed
+        assert not any(index._rows.values())
+    index.close()
+
+
 def test_what_a_failed_chunk_said_is_forgotten(tmp_path: Path) -> None:
     """Whatever was remembered of it: files, prices, roles, tags, earnings, accounts. Another history follows, from the
     same beginning."""
