@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from devnet.l1.process import L1Process, start_l1
-from tests.browser.past import Past, make_past
+from tests.browser.past import SHARES, Past, make_past
 from tests.browser.watch import PATIENCE_MS, Reader
 from tests.network import Network, run_network, wait_until
 
@@ -77,7 +77,7 @@ def network(tmp_path_factory: pytest.TempPathFactory, ethereum: L1Process) -> It
     token_file.write_text(OPERATOR_TOKEN + "\n")
     options = ["--l1-url", ethereum.url, "--epoch-seconds", str(EPOCH_SECONDS)]
     options += ["--challenge-period", str(CHALLENGE_SECONDS)]
-    environment = {"TALLYSTICK_EXPLORER__OPERATOR_TOKEN_FILE": str(token_file)}
+    environment = {"TALLYSTICK_EXPLORER__OPERATOR_TOKEN_FILE": str(token_file), **SHARES}
     with run_network(directory, *options, **environment) as network:
         # The browser is busy for seconds between two of our questions: about as long as the node keeps a connection
         # that is idle, and a question on its way while the node closes it would be lost.

@@ -1,4 +1,5 @@
-"""A ledger with a past: payments of every kind, with all that payers may put into them, and a list of what was sent."""
+"""A ledger with a past: payments of every kind, with all that payers may put into them, and a list of what was sent;
+and a data exchange, with all that validators may write into a listing."""
 
 import random
 from collections.abc import Sequence
@@ -6,8 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from chain import wire
+from chain.instruction import Instruction, ListFile, Register, RegisterOwner, UpdatePrice, compute_instruction_id
+from chain.kinds import EXTEND, PURCHASE, UPLOAD
+from chain.market import MART, SERVICE_NODE, VALIDATOR, File, compute_shares, compute_storage_charge
+from chain.params import Market
 from chain.payment import Output, Payment, compute_payment_id
-from chain.primitives import ETHER, MAX_MEMO_SIZE, MAX_OUTPUTS, ZERO_HASH, Address, Hash
+from chain.primitives import ETHER, MAX_MEMO_SIZE, MAX_OUTPUTS, ZERO_ADDRESS, ZERO_HASH, Address, Hash
 from chain.signatures import sign_digest
 from node.rpc.envelope import MAX_BATCH
 from tests.network import Network, wait_until
@@ -15,7 +20,15 @@ from tests.network import Network, wait_until
 SEED: Final = 20_261_125
 """Fixed, and printed: the same ledger every time, but for the times."""
 
+SHARES: Final = {
+    "TALLYSTICK_MARKET__VALIDATOR_SHARE": "5000",
+    "TALLYSTICK_MARKET__OWNER_SHARE": "4500",
+    "TALLYSTICK_MARKET__COMMISSION": "500",
+}
+"""The environment of the network: three parties have a share of every sale."""
+
 PAYMENTS: Final = 1_040
+"""And the first uploads."""
 _PHASES: Final = 4
 """Each in an epoch of its own."""
 _BATCH: Final = 130
@@ -41,6 +54,17 @@ HOSTILE_MEMOS: Final = {
 }
 """What payers may write into a memo, and what of it has to be seen."""
 
+HOSTILE_NAMES: Final = {text: shown for text, shown in HOSTILE_MEMOS.items() if len(text.encode()) <= 128} | {
+    "W" * 128: "W" * 128,
+    "e" + "\u0301" * 63: "e" + "\u0301" * 63,
+}
+"""What validators may write into a name, and what of it has to be seen."""
+
+_NAMES: Final = ("Rainfall, hourly", "Traffic in Zürich", "Weather 2025", "Harbour log", "Prices of wheat", "Maps")
+_TAGS: Final = ("weather", "traffic", "csv", "maps")
+_VALIDATORS, _NODES, _MARTS = (0, 1), (8, 9), range(8)
+"""Accounts by what they are; owners are 2 and 3 under the first validator, 4 under the second; 7 is only named one."""
+
 _PLAIN_MEMOS: Final = ("lunch", "for the file", "thank you!", "rent, November", "naïve café №5")
 
 
@@ -59,32 +83,59 @@ class Sent:
         return wire.encode_bytes(self.id)
 
 
+@dataclass
+class Listed:
+    """A file of the data exchange, as it is now."""
+
+    listing: ListFile
+    listing_id: Hash
+    price: int
+    service_node: Address | None = None
+    sale_count: int = 0
+
+    @property
+    def name(self) -> str:
+        return wire.encode_bytes(self.listing.file)
+
+    def to_rules(self) -> File:
+        listing = self.listing
+        return File(
+            id=listing.file,
+            validator=listing.account,
+            owner=listing.owner,
+            asset=listing.asset,
+            price=self.price,
+            size=listing.size,
+            storage_days=listing.storage_days,
+            keep_until=0,
+            service_node=self.service_node or ZERO_ADDRESS,
+            listing=self.listing_id,
+        )
+
+
 class Past:
     """Also sends more: whoever does goes on being in the list."""
 
     def __init__(self, network: Network) -> None:
         self.sent: list[Sent] = []
+        self.files: dict[Hash, Listed] = {}
+        """In the order in which they were listed."""
+        self.parties: dict[Hash, dict[Address, str]] = {}
+        """Of payments of the data exchange: what each party is."""
+        self._bought: set[tuple[Hash, Address]] = set()
         self.references: list[Hash] = []
         self.accounts = network.addresses
         self.assets = (ETHER, network.token)
         self._network = network
         self._nonces = [network.next_nonce(payer) for payer in range(len(network.keys))]
+        rates = network.call("tally_getInfo")["parameters"]["storageRates"]
+        self._rates = {bytes.fromhex(asset[2:]): int(rate) for asset, rate in rates.items()}
 
     def send(self, *payments: Payment) -> list[Sent]:
         """In one batch; returns when all are durable."""
         network = self._network
         ids = [compute_payment_id(payment, network.domain) for payment in payments]
-        payers = [network.addresses.index(payment.payer) for payment in payments]
-        calls = [
-            (
-                "tally_sendPayment",
-                [
-                    wire.encode_payment(payment),
-                    wire.encode_bytes(sign_digest(network.keys[payer], payment_id)),
-                ],
-            )
-            for payment, payment_id, payer in zip(payments, ids, payers, strict=True)
-        ]
+        calls = [("tally_sendPayment", self._sign(payment)) for payment in payments]
         done = []
         for answer, payment, payment_id in zip(network.batch(calls), payments, ids, strict=True):
             assert "result" in answer, answer
@@ -93,6 +144,108 @@ class Past:
             done.append(Sent(payment_id, payment, int(block["number"], 16), int(block["timestamp"], 16)))
         self.sent += done
         return done
+
+    def instruct(self, *instructions: Instruction) -> list[Hash]:
+        """In one batch; their ids, when all are durable."""
+        ids = [compute_instruction_id(instruction, self._network.domain) for instruction in instructions]
+        calls: list[tuple[str, list[Any]]] = [
+            ("tally_sendInstruction", self._sign(instruction)) for instruction in instructions
+        ]
+        for answer, instruction_id in zip(self._network.batch(calls), ids, strict=True):
+            assert answer["result"]["id"] == wire.encode_bytes(instruction_id), answer
+        return ids
+
+    def list_file(self, listing: ListFile) -> Listed:
+        """A file that its validator keeps itself."""
+        listed = Listed(listing, self.instruct(listing)[0], listing.price)
+        self.files[listing.file] = listed
+        return listed
+
+    def upload(self, listing: ListFile, node: Address) -> Listed:
+        """Lists a file and pays for its storage, both or neither."""
+        listed = Listed(listing, compute_instruction_id(listing, self._network.domain), listing.price)
+        self.files[listing.file] = listed
+        payment = self.write_upload(listed, node)
+        receipts = self._network.call("tally_sendUpload", *self._sign(listing), *self._sign(payment))
+        block = receipts[1]["block"]
+        payment_id = compute_payment_id(payment, self._network.domain)
+        self.sent.append(Sent(payment_id, payment, int(block["number"], 16), int(block["timestamp"], 16)))
+        return listed
+
+    def get_nonce(self, account: int) -> int:
+        """The next one, which is used by that."""
+        nonce = self._nonces[account]
+        self._nonces[account] += 1
+        return nonce
+
+    def write_upload(self, listed: Listed, node: Address, **fields: object) -> Payment:
+        """To be sent, after which the file has a node."""
+        listing = listed.listing
+        charge = compute_storage_charge(listing.size, listing.storage_days, self._network.token, self.market)
+        listed.service_node = node
+        return self._write_for(listed, UPLOAD, listing.account, [(node, charge)], ["service node"], **fields)
+
+    def write_extension(self, listed: Listed, days: int, **fields: object) -> Payment:
+        assert listed.service_node is not None
+        charge = compute_storage_charge(listed.listing.size, days, self._network.token, self.market)
+        outputs = [(listed.service_node, charge)]
+        return self._write_for(listed, EXTEND, listed.listing.account, outputs, ["service node"], **fields)
+
+    def write_purchase(self, listed: Listed, buyer: int, **fields: object) -> Payment:
+        """To be sent, after which the file is bought."""
+        address = self.accounts[buyer]
+        self._bought.add((listed.listing.file, address))
+        listed.sale_count += 1
+        outputs = compute_shares(listed.to_rules(), self.market)
+        roles = {
+            listed.listing.account: "validator",
+            listed.listing.owner: "owner",
+            listed.service_node: "service node",
+        }
+        return self._write_for(
+            listed, PURCHASE, address, outputs, [roles[to] for to, _ in outputs], asset=listed.listing.asset, **fields
+        )
+
+    def has_bought(self, listed: Listed, buyer: int) -> bool:
+        return (listed.listing.file, self.accounts[buyer]) in self._bought
+
+    @property
+    def market(self) -> Market:
+        shares = [
+            int(SHARES[f"TALLYSTICK_MARKET__{name}"]) for name in ("VALIDATOR_SHARE", "OWNER_SHARE", "COMMISSION")
+        ]
+        return Market(*shares, storage_rates=tuple(sorted(self._rates.items())))
+
+    def _write_for(
+        self,
+        listed: Listed,
+        kind: str,
+        payer: Address,
+        outputs: list[tuple[Address, int]],
+        roles: list[str],
+        **fields: object,
+    ) -> Payment:
+        values = {"kind": kind, "reference": listed.listing.file} | fields
+        payment = self.write(self.accounts.index(payer), *outputs, **values)
+        parties = {payer: ["mart" if kind == PURCHASE else "validator"]}
+        for (to, _), role in zip(outputs, roles, strict=True):
+            parties.setdefault(to, []).append(role)
+        said = {
+            party: " and ".join(words) if len(words) < 3 else f"{', '.join(words[:-1])} and {words[-1]}"
+            for party, words in parties.items()
+        }
+        self.parties[compute_payment_id(payment, self._network.domain)] = said
+        return payment
+
+    def _sign(self, order: Payment | Instruction) -> list[Any]:
+        domain = self._network.domain
+        if isinstance(order, Payment):
+            signer, form, digest = order.payer, wire.encode_payment(order), compute_payment_id(order, domain)
+        else:
+            signer, form = order.account, wire.encode_instruction(order)
+            digest = compute_instruction_id(order, domain)
+        key = self._network.keys[self.accounts.index(signer)]
+        return [form, wire.encode_bytes(sign_digest(key, digest))]
 
     def wait_for_cut(self) -> None:
         """Returns when the epoch has just ended, so that the next one has all its time before it. Something must be in
@@ -120,11 +273,9 @@ class Past:
             "memo": "",
             "valid_until": 0,
         }
-        nonce = self._nonces[payer]
-        self._nonces[payer] += 1
         return Payment(
             payer=self._network.addresses[payer],
-            nonce=nonce,
+            nonce=self.get_nonce(payer),
             outputs=tuple([Output(to, amount) for to, amount in outputs]),
             **{**values, **fields},  # type: ignore[arg-type]
         )
@@ -138,9 +289,11 @@ def make_past(network: Network) -> Past:
     rng = random.Random(SEED)
     past = Past(network)
     past.references = [rng.randbytes(32) for _ in range(20)]
+    _open_market(past, network, rng)
     memos = list(HOSTILE_MEMOS)
     for phase in range(_PHASES):
         left = PAYMENTS // _PHASES
+        _reprice(past, rng)
         while left:
             size = min(_BATCH, left)
             # Every hostile memo is there at least once, and then at random.
@@ -152,9 +305,97 @@ def make_past(network: Network) -> Past:
     return past
 
 
+def _open_market(past: Past, network: Network, rng: random.Random) -> None:
+    """Who takes part, and a file for every name: some kept by a node from the beginning, some by their validators."""
+    roles = [(VALIDATOR, _VALIDATORS), (SERVICE_NODE, _NODES), (MART, _MARTS)]
+    past.instruct(
+        *[
+            Register(past.accounts[account], past.get_nonce(account), 0, role)
+            for role, accounts in roles
+            for account in accounts
+        ]
+    )
+    owners = ((2, 0), (3, 0), (4, 1))
+    past.instruct(
+        *[
+            RegisterOwner(past.accounts[owner], past.get_nonce(owner), 0, past.accounts[validator])
+            for owner, validator in owners
+        ]
+    )
+    for number, name in enumerate([*HOSTILE_NAMES, *_NAMES * 4]):
+        owner, validator = rng.choice(owners)
+        is_uploaded = rng.random() < 0.7
+        if is_uploaded and validator == 1 and rng.random() < 0.3:
+            owner = 7
+        listing = _write_listing(past, network, rng, number, name, validator, owner)
+        if is_uploaded:
+            past.upload(listing, past.accounts[rng.choice(_NODES)])
+        else:
+            past.list_file(listing)
+
+
+def _write_listing(
+    past: Past, network: Network, rng: random.Random, number: int, name: str, validator: int, owner: int
+) -> ListFile:
+    is_hostile = name in HOSTILE_NAMES
+    tags = (name.encode()[:32].decode(errors="ignore"), "csv") if is_hostile else tuple(rng.sample(_TAGS, 2))
+    return ListFile(
+        account=past.accounts[validator],
+        nonce=past.get_nonce(validator),
+        valid_until=0,
+        file=rng.randbytes(32),
+        owner=past.accounts[owner],
+        asset=rng.choice((network.token, ETHER)),
+        price=rng.choice((1, 10**15, 3 * 10**15, rng.randint(1, 10**16))),
+        size=rng.randint(1, 1 << 20),
+        storage_days=rng.choice((1, 30, 365)),
+        content_hash=rng.randbytes(32),
+        name=name,
+        media_type=name.encode()[:64].decode(errors="ignore") if is_hostile else "text/csv",
+        tags=tags,
+        description=(name * 8).encode()[:512].decode(errors="ignore") if is_hostile else f"{name}, file {number}",
+        key_hash=ZERO_HASH,
+        sealed_key=b"",
+    )
+
+
+def _reprice(past: Past, rng: random.Random) -> None:
+    chosen = rng.sample(list(past.files.values()), 5)
+    for listed in chosen:
+        listed.price = rng.randint(1, 10**16)
+    past.instruct(
+        *[
+            UpdatePrice(
+                listed.listing.account,
+                past.get_nonce(past.accounts.index(listed.listing.account)),
+                0,
+                listed.listing.file,
+                listed.price,
+            )
+            for listed in chosen
+        ]
+    )
+
+
+def _draw_for_file(past: Past, rng: random.Random, payer: int, memo: str) -> Payment | None:
+    """A purchase by the payer, or what a validator pays for storage; None when there is nothing left to buy."""
+    waiting = [listed for listed in past.files.values() if listed.service_node is None]
+    if waiting and rng.random() < 0.04:
+        return past.write_upload(rng.choice(waiting), past.accounts[rng.choice(_NODES)], memo=memo)
+    if rng.random() < 0.3:
+        kept = [listed for listed in past.files.values() if listed.service_node is not None]
+        return past.write_extension(rng.choice(kept), rng.choice((1, 7, 30)), memo=memo)
+    wanted = [listed for listed in past.files.values() if not past.has_bought(listed, payer)]
+    return past.write_purchase(rng.choice(wanted), payer, memo=memo) if payer in _MARTS and wanted else None
+
+
 def _draw(past: Past, network: Network, rng: random.Random, memo: str | None) -> Payment:
     # The first account has a long statement, the last ones short ones.
     payer = min(rng.randrange(10), rng.randrange(10))
+    if memo is None and rng.random() < 0.35:
+        payment = _draw_for_file(past, rng, payer, rng.choice(("", "", *_PLAIN_MEMOS)))
+        if payment is not None:
+            return payment
     kind = rng.choices(("transfer", "tip", "withdraw"), (7, 2, 1))[0]
     count = 1 if kind != "transfer" else rng.choice((1, 1, 1, 2, 3, rng.randint(4, MAX_OUTPUTS)))
     outputs = [(_draw_payee(network, rng, payer), _draw_amount(rng)) for _ in range(count)]

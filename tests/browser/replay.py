@@ -26,7 +26,7 @@ class Replay:
             if record["type"] == "deposit":
                 deposit = record["deposit"]
                 self.balances[deposit["account"], deposit["asset"]] += int(deposit["amount"], 16)
-            else:
+            elif record["type"] == "payment":
                 self.changes[record["id"]] = self._pay(record["payment"])
 
     def _pay(self, payment: dict[str, Any]) -> dict[str, int]:

@@ -13,12 +13,22 @@ from chain import wire
 from chain.primitives import ETHER, ZERO_HASH
 from tests.browser.conftest import CHALLENGE_SECONDS, EPOCH_SECONDS, TakeScreenshot
 from tests.browser.markup import Element, parse
-from tests.browser.past import HOSTILE_MEMOS, STATUSES, Past, Sent
+from tests.browser.past import HOSTILE_MEMOS, HOSTILE_NAMES, STATUSES, Past, Sent
 from tests.browser.replay import replay
 from tests.browser.site import name_account
 from tests.network import Network
 
 COUNT: Final = 1000
+
+KINDS: Final = {
+    "transfer": ("Transfer", "paid"),
+    "tip": ("Tip", "tipped"),
+    "withdraw": ("Withdrawal", "withdrew"),
+    "upload": ("Upload", "uploaded"),
+    "purchase": ("Purchase", "bought"),
+    "extend": ("Extension", "extended"),
+}
+"""Kind → its name, and its verb."""
 
 UNIT: Final = 18
 """Decimals of both assets."""
@@ -43,6 +53,15 @@ def read_changes(page: Element) -> dict[str, int]:
     return changes
 
 
+def read_roles(page: Element) -> dict[str, str]:
+    """Of those who take part, as the table of changes names them."""
+    rows = page.find("main").find("table", "changes").find("tbody").find_all("tr")
+    return {
+        row.find("a").attributes["href"].removeprefix("/address/"): [cell.text for cell in row.find_all("td")][1]
+        for row in rows
+    }
+
+
 def read_details(page: Element) -> dict[str, str]:
     """The table of details: name → text, of the first line of each name."""
     details: dict[str, str] = {}
@@ -57,12 +76,17 @@ def read_steps(page: Element) -> dict[str, str]:
     return {step.find("b").text: step.find(None, "mark").text for step in steps.find_all("li")}
 
 
-def check_details(page: Element, sent: Sent) -> None:
+def check_details(page: Element, sent: Sent, past: Past) -> None:
     payment, details = sent.payment, read_details(page)
     symbol = "ETH" if payment.asset == ETHER else "TOK"
     assert details["Payment id"] == sent.name
-    assert details["From"] == wire.encode_address(payment.payer)
-    assert details["Kind"] == {"transfer": "Transfer", "tip": "Tip", "withdraw": "Withdrawal"}[payment.kind]
+    parties = past.parties.get(sent.id)
+    if parties is not None:
+        check_file(page, sent, past)
+        assert read_roles(page) == {wire.encode_address(party): role for party, role in parties.items()}
+    payer = "From" if parties is None else "From the mart" if payment.kind == "purchase" else "From the validator"
+    assert details[payer] == wire.encode_address(payment.payer)
+    assert details["Kind"] == KINDS[payment.kind][0]
     assert details["Block"].startswith(f"{sent.block:,}, record ")
     assert parse_change("+" + details["Total"].split(f" {symbol}")[0] + f" {symbol}") == payment.total
     assert details["Nonce"] == f"{payment.nonce:,}"
@@ -70,8 +94,17 @@ def check_details(page: Element, sent: Sent) -> None:
     assert details["Memo"] == (HOSTILE_MEMOS.get(payment.memo, payment.memo) or "none")
     assert details["Valid until"] == ("2096-10-02 07:06:40.000 UTC" if payment.valid_until else "for ever")
     sentence = page.find("main").find("p", "sentence").text
-    verb = {"transfer": "paid", "tip": "tipped", "withdraw": "withdrew"}[payment.kind]
-    assert sentence.startswith(f"{details['From']} {verb} "), sentence
+    assert sentence.startswith(f"{details[payer]} {KINDS[payment.kind][1]} "), sentence
+
+
+def check_file(page: Element, sent: Sent, past: Past) -> None:
+    listed = past.files[sent.payment.reference]
+    links = [link.attributes["href"] for link in page.find("main").find_all("a")]
+    assert f"/file/{listed.name}" in links
+    shown = HOSTILE_NAMES.get(listed.listing.name, listed.listing.name)
+    named = read_details(page)["File"]
+    assert named == shown or (named.endswith("…") and len(listed.listing.name) > 32)
+    assert f"“{named}”" in page.find("main").find("p", "sentence").text
 
 
 def check_steps(page: Element, status: str) -> None:
@@ -87,6 +120,7 @@ def check_steps(page: Element, status: str) -> None:
 @pytest.mark.long
 def test_the_page_equals_the_ledger_for_a_thousand_payments(network: Network, past: Past) -> None:
     chosen = random.Random(2).sample(past.sent, COUNT)
+    assert {sent.payment.kind for sent in chosen} == set(KINDS)
     replayed = replay(network)
     for start in range(0, COUNT, 100):
         part = chosen[start : start + 100]
@@ -100,7 +134,7 @@ def test_the_page_equals_the_ledger_for_a_thousand_payments(network: Network, pa
         for sent in part:
             page = pages[sent.name]
             assert read_changes(page) == replayed.changes[sent.name], sent
-            check_details(page, sent)
+            check_details(page, sent, past)
             shown = read_details(page)["Status"]
             known = [STATUSES.index(status) for status in (before[sent.name], after[sent.name])]
             assert known[0] <= STATUSES.index(shown) <= known[1], sent

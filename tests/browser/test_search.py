@@ -20,7 +20,7 @@ def search(page: Page, words: str) -> None:
 @pytest.fixture(scope="module")
 def sent(past: Past) -> Sent:
     """A payment with a reference."""
-    return next(sent for sent in past.sent if any(sent.payment.reference))
+    return next(sent for sent in past.sent if sent.payment.reference in past.references)
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without"])
