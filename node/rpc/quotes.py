@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from node.rpc.methods import Methods
 
 _COMMON: Final = {"from", "nonce", "validUntil", "memo"}
-_DETAILS: Final = {
+DETAILS: Final = {
     TRANSFER: _COMMON | {"asset", "to", "amount", "outputs", "reference"},
     TIP: _COMMON | {"asset", "to", "amount", "outputs", "reference"},
     WITHDRAW: _COMMON | {"asset", "to", "amount", "outputs", "reference"},
@@ -43,7 +43,7 @@ async def quote(methods: "Methods", params: bytes) -> dict[str, Any]:
     kind, details = take_params(params, "kind", "details")
     if not isinstance(kind, str) or not isinstance(details, dict):
         raise MalformedRequest("a kind, and an object with its details")
-    known = _DETAILS.get(kind, _DETAILS[TRANSFER])  # a kind that is not known is refused as that below
+    known = DETAILS.get(kind, DETAILS[TRANSFER])  # a kind that is not known is refused as that below
     if not known.issuperset(details):
         raise MalformedRequest("the details are an object with keys out of: " + " ".join(sorted(known)))
     quote_kind = _QUOTES.get(kind, _quote_transfer)

@@ -10,17 +10,23 @@ from jsonschema import ValidationError
 import chain.errors
 import node.refusals
 from chain import wire
+from chain.commitment import hash_commitment
 from chain.errors import Refusal
+from chain.instruction import MEMBERS
 from chain.params import Domain
 from chain.primitives import MAX_U64
-from chain.receipt import check_inclusion, check_receipt
-from node.index import PaymentFilter
+from chain.receipt import check_inclusion, check_instruction_receipt, check_receipt
+from chain.registry import check_registry_proof
+from chain.signatures import check_signer
 from node.payment_status import Commitments
 from node.rpc.envelope import get_number
 from node.rpc.methods import METHODS
-from node.rpc.openrpc import ERRORS, SCHEMAS, get_document
+from node.rpc.openrpc import ERRORS, get_document
+from node.rpc.quotes import DETAILS
+from node.rpc.schemas import SCHEMAS
 from node.rpc.subscriptions import SUBSCRIPTION_METHODS
 from tests.openrpc import Interface, check_document
+from tests.unit.chain import exchange
 from tests.unit.node.running import soon
 
 DOCUMENT: Any = json.loads(bytes(get_document()))
@@ -66,7 +72,12 @@ def test_every_reference_leads_somewhere() -> None:
 
 def test_every_refusal_of_the_interface_is_named_with_its_number() -> None:
     classes = [refusal for module in (chain.errors, node.refusals) for refusal in vars(module).values()]
-    codes = {each.code for each in classes if isinstance(each, type) and issubclass(each, Refusal) and each != Refusal}
+    named_by_others = (Refusal, node.refusals.Worded)
+    codes = {
+        each.code
+        for each in classes
+        if isinstance(each, type) and issubclass(each, Refusal) and each not in named_by_others
+    }
     assert set(ERRORS) == codes - {"invalid_proof"}  # which only clients meet
     named = {error["$ref"] for method in DOCUMENT["methods"] for error in method["errors"]}
     # A lagging subscription is not an answer to a call.
@@ -95,7 +106,7 @@ def test_an_example_fits_the_forms(name: str, example: Any) -> None:
 
 def test_the_examples_are_true() -> None:
     """The receipts verify, also to the commitment, and what was sent is what is receipted."""
-    values = {name: example["result"]["value"] for name, example in EXAMPLES}
+    values = {name: example["result"]["value"] for name, example in reversed(EXAMPLES)}  # the first of each method's
     info = values["tally_getInfo"]
     contract = wire.decode_address(info["settlement"], "settlement")
     domain = Domain(wire.decode_quantity(info["ledgerChainId"], "ledgerChainId", MAX_U64), contract)
@@ -107,8 +118,24 @@ def test_the_examples_are_true() -> None:
         if receipt.inclusion is not None:
             check_inclusion(receipt.header, receipt.inclusion, domain)
     assert values["tally_getReceipt"]["commitment"] and proven["commitment"]
-    sent = get_params(next(example for name, example in EXAMPLES if name == "tally_sendPayment"))
+    sent = get_params(INTERFACE.methods["tally_sendPayment"]["examples"][0])
     assert sent == [values["tally_sendPayment"]["payment"], values["tally_sendPayment"]["signature"]]
+
+    listing, paid = values["tally_sendUpload"]
+    assert (listing["block"], listing["index"], paid["index"]) == (paid["block"], "0x0", "0x1")
+    check_receipt(wire.decode_receipt(paid), domain, operator)
+    committed = INTERFACE.methods["tally_getReceipt"]["examples"][1]["result"]["value"]
+    for form in (listing, committed, values["tally_sendInstruction"]):
+        instructed = wire.decode_instruction_receipt(form)
+        check_instruction_receipt(instructed, domain, operator)
+        if instructed.inclusion is not None:
+            check_inclusion(instructed.header, instructed.inclusion, domain)
+    assert committed["id"] == listing["id"] and committed["commitment"]
+    for form in (values["tally_getFileProof"], values["tally_getRolesProof"]):
+        commitment = wire.decode_commitment(form["commitment"]["message"])
+        signature = wire.decode_signature(form["commitment"]["signature"], "signature")
+        check_signer(hash_commitment(commitment, domain), signature, operator)
+        check_registry_proof(wire.decode_registry_proof(form), commitment.extra_root)
 
 
 # --- the forms refuse what is none
@@ -124,6 +151,11 @@ def test_the_examples_are_true() -> None:
         ("PaymentsFilter", [{"sort": "asc"}, {"account": 1}, []]),
         ("SubscriptionFilter", [{"from": 1}, {"fromBlock": "latest"}]),
         ("Receipt", [{}, {"id": "0x" + "11" * 32}]),
+        ("AnyInstruction", [{}, {"type": "Register"}, {"type": "Transfer"}]),
+        ("FilesFilter", [{"sort": "price"}, {"status": "delisted"}, {"tag": [1]}, {"limit": []}]),
+        ("RegistrationsFilter", [{"role": "king"}, {"account": "0x" + "11" * 20}]),
+        ("InstructionsFilter", [{"type": "Register"}]),
+        ("QuoteDetails", [{}, {"from": "0x" + "11" * 20}, {"reference": "0x" + "22" * 32}]),
     ],
 )
 def test_a_form_is_strict(form: str, values: list[Any]) -> None:
@@ -133,28 +165,64 @@ def test_a_form_is_strict(form: str, values: list[Any]) -> None:
 
 
 class Listing:
-    """Stands for the archive: notes what was asked."""
+    """Stands for the archive and the catalogue: lets itself be asked for anything."""
 
     def __init__(self) -> None:
-        self.archive = self
+        self.archive = self.catalogue = self
         self.commitments = Commitments(2, 1)
-        self.asked: list[PaymentFilter] = []
 
-    async def list_payments(self, wanted: PaymentFilter, cursor: str | None, limit: int) -> None:
-        self.asked.append(wanted)
+    async def list_anything(self, *arguments: Any) -> None:
+        """Nothing."""
+
+    list_payments = list_files = list_registrations = list_instructions = list_anything
 
 
-async def test_the_filter_of_lists_has_the_members_that_the_node_takes() -> None:
+VALUES = {"AnyAddress": "0x" + "11" * 20, "AnyHash": "0x" + "22" * 32, "AnyQuantity": 7, "Cursor": "c"}
+
+
+def make_value(form: Any) -> Any:
+    """One that fits."""
+    if "oneOf" in form:
+        return make_value(form["oneOf"][0])
+    if "enum" in form:
+        return form["enum"][0]
+    return VALUES[form["$ref"].rpartition("/")[2]] if "$ref" in form else "text"
+
+
+@pytest.mark.parametrize(
+    "method, name",
+    [
+        ("tally_listPayments", "PaymentsFilter"),
+        ("tally_listFiles", "FilesFilter"),
+        ("tally_listRegistrations", "RegistrationsFilter"),
+        ("tally_listInstructions", "InstructionsFilter"),
+    ],
+)
+async def test_the_filter_of_lists_has_the_members_that_the_node_takes(method: str, name: str) -> None:
     listing: Any = Listing()
-    values = {"AnyAddress": "0x" + "11" * 20, "AnyHash": "0x" + "22" * 32, "AnyQuantity": 7, "Cursor": "c"}
-    members = DOCUMENT["components"]["schemas"]["PaymentsFilter"]["properties"]
-    given = {
-        name: form["enum"][0] if "enum" in form else values[form["$ref"].rpartition("/")[2]]
-        for name, form in members.items()
-    }
-    for name, value in given.items():
-        needed = {"account": values["AnyAddress"]} if name in ("direction", "counterparty") else {}
-        await soon(METHODS["tally_listPayments"](listing, msgspec.json.encode([needed | {name: value}])))
+    members = DOCUMENT["components"]["schemas"][name]["properties"]
+    given = {member: make_value(form) for member, form in members.items()}
+    for member, value in given.items():
+        needed = {"account": VALUES["AnyAddress"]} if member in ("direction", "counterparty") else {}
+        await soon(METHODS[method](listing, msgspec.json.encode([needed | {member: value}])))
     with pytest.raises(Refusal) as refused:
-        await soon(METHODS["tally_listPayments"](listing, b'[{"sort":"asc"}]'))
+        await soon(METHODS[method](listing, b'[{"sort":"asc"}]'))
     assert str(refused.value).rpartition(": ")[2].split() == sorted(given)
+
+
+def test_the_details_of_quotes_are_those_that_the_node_takes() -> None:
+    described = [set(form["properties"]) for form in DOCUMENT["components"]["schemas"]["QuoteDetails"]["anyOf"]]
+    taken = [keys for kind, keys in DETAILS.items() if kind not in ("tip", "withdraw")]
+    assert described == taken and DETAILS["tip"] == DETAILS["withdraw"] == DETAILS["transfer"]
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_every_instruction_has_its_form(name: str) -> None:
+    form = wire.encode_instruction(exchange.make_instruction(name))
+    for schema in ("Instruction", "AnyInstruction"):
+        INTERFACE.check_form(schema, form)
+        for member in form:
+            with pytest.raises(ValidationError):
+                INTERFACE.check_form(schema, {**form, member: None})
+            with pytest.raises(ValidationError):
+                INTERFACE.check_form(schema, {key: value for key, value in form.items() if key != member})
