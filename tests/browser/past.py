@@ -62,8 +62,9 @@ HOSTILE_NAMES: Final = {text: shown for text, shown in HOSTILE_MEMOS.items() if 
 
 _NAMES: Final = ("Rainfall, hourly", "Traffic in Zürich", "Weather 2025", "Harbour log", "Prices of wheat", "Maps")
 _TAGS: Final = ("weather", "traffic", "csv", "maps")
-_VALIDATORS, _NODES, _MARTS = (0, 1), (8, 9), range(8)
-"""Accounts by what they are; owners are 2 and 3 under the first validator, 4 under the second; 7 is only named one."""
+
+VALIDATORS, OWNERS, _NODES, _MARTS = (0, 1), (2, 3, 4), (8, 9), range(8)
+"""Accounts by what they are. The last owner is the second validator's, who names another one, 7, in listings."""
 
 _PLAIN_MEMOS: Final = ("lunch", "for the file", "thank you!", "rent, November", "naïve café №5")
 
@@ -307,7 +308,7 @@ def make_past(network: Network) -> Past:
 
 def _open_market(past: Past, network: Network, rng: random.Random) -> None:
     """Who takes part, and a file for every name: some kept by a node from the beginning, some by their validators."""
-    roles = [(VALIDATOR, _VALIDATORS), (SERVICE_NODE, _NODES), (MART, _MARTS)]
+    roles = [(VALIDATOR, VALIDATORS), (SERVICE_NODE, _NODES), (MART, _MARTS)]
     past.instruct(
         *[
             Register(past.accounts[account], past.get_nonce(account), 0, role)
@@ -315,7 +316,7 @@ def _open_market(past: Past, network: Network, rng: random.Random) -> None:
             for account in accounts
         ]
     )
-    owners = ((2, 0), (3, 0), (4, 1))
+    owners = tuple(zip(OWNERS, (0, 0, 1), strict=True))
     past.instruct(
         *[
             RegisterOwner(past.accounts[owner], past.get_nonce(owner), 0, past.accounts[validator])

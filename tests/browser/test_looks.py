@@ -65,7 +65,7 @@ def test_a_page_is_readable_without_javascript(
     expect(page.get_by_role("heading", level=1)).to_have_count(1)
     assert len(page.get_by_role("main").inner_text()) > 50
     expect(page.get_by_role("searchbox")).to_be_visible()
-    for name_of_page in ("Home", "Payments", "Blocks", "Epochs", "Reserves", "Verify", "Developers"):
+    for name_of_page in ("Home", "Files", "Payments", "Blocks", "Epochs", "Reserves", "Verify", "Developers"):
         expect(page.get_by_role("link", name=name_of_page, exact=True).first).to_be_visible()
     # Nothing waits for a script for ever, and nothing that only a script can do is offered.
     assert page.locator("button:visible:not([type=submit])").count() == 0
@@ -73,7 +73,7 @@ def test_a_page_is_readable_without_javascript(
 
 
 def _name_file(name: str) -> str:
-    return name.replace(",", "").replace(" ", "-")
+    return name.replace(",", "").replace("'", "").replace(" ", "-")
 
 
 def _go(reader: Reader, page: Page, past: Past, name: str) -> Response:
