@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from chain import wire
-from chain.errors import MalformedRequest, UnknownReference, WrongPrice
+from chain.errors import MalformedRequest, NotUploaded, UnknownReference, WrongPrice
 from chain.instruction import ListFile
 from chain.instruction import check_structure as check_instruction_structure
 from chain.kinds import EXTEND, PURCHASE, TIP, TRANSFER, UPLOAD, WITHDRAW
 from chain.market import SERVICE_NODE, File, compute_named_shares, compute_storage_charge
 from chain.payment import Output, Payment, check_structure
-from chain.primitives import MAX_STORAGE_DAYS, MAX_U64, MAX_U128, MAX_U256, ZERO_HASH, Address, Hash
+from chain.primitives import MAX_STORAGE_DAYS, MAX_U64, MAX_U128, MAX_U256, ZERO_ADDRESS, ZERO_HASH, Address, Hash
 from node.rpc.parameters import take_params
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ def _quote_purchase(methods: "Methods", kind: str, details: dict[str, Any]) -> d
 
 def _quote_extend(methods: "Methods", kind: str, details: dict[str, Any]) -> dict[str, Any]:
     file = _find_file(methods, details)
+    if file.service_node == ZERO_ADDRESS:  # whom no payment of sound structure could pay
+        raise NotUploaded(file.id)
     asset = _take_asset(details, file.asset)
     days = wire.decode_quantity(wire.get_field(details, "days", "details"), "days", MAX_STORAGE_DAYS)
     charge = compute_storage_charge(file.size, days, asset, methods.sequencer.state.parameters.market)
@@ -191,9 +193,10 @@ def _take_nonce(methods: "Methods", details: dict[str, Any], payer: Address, aft
     if "nonce" in details:
         return wire.decode_quantity(details["nonce"], "nonce", MAX_U64)
     window = methods.sequencer.get_nonces(payer)
-    if after is not None and after.account == payer:
-        return max(window.next_nonce, after.nonce + 1)
-    return window.next_nonce
+    if after is not None and after.account == payer and window.base <= after.nonce < window.limit:
+        window = window if window.is_used(after.nonce) else window.use(after.nonce)
+    # Above all used ones: what is signed and not sent yet may have one below. The first free one, if there is no other.
+    return window.next_nonce if window.next_nonce < window.limit else window.base
 
 
 def _take_outputs(details: dict[str, Any]) -> tuple[Output, ...]:
