@@ -15,7 +15,7 @@ from chain.registry import encode_account_key, encode_file_key
 from chain.state import State
 from node.archive import Archive
 from node.escrow import Escrow
-from node.index import FileFilter, IndexedFile, IndexReader, PricePoint, Registration
+from node.index import FileFilter, IndexedFile, IndexReader, Page, PricePoint, Registration
 
 _PRICES_SHOWN: Final = 100
 
@@ -38,9 +38,12 @@ class Catalogue:
 
     async def get_file(self, file: Hash) -> dict[str, Any]:
         """A file, with what it cost when. Raises `NotFound`."""
-        found, prices = await self._archive.ask_index(
-            lambda: (self._index.get_file(file), self._index.list_prices(file, None, _PRICES_SHOWN))
-        )
+
+        def read() -> tuple[IndexedFile | None, Page[PricePoint]]:
+            with self._index.at_one_moment():
+                return self._index.get_file(file), self._index.list_prices(file, None, _PRICES_SHOWN)
+
+        found, prices = await self._archive.ask_index(read)
         if found is None:
             raise NotFound(f"file {wire.encode_bytes(file)}")
         return {**self.describe_file(found), "prices": [_describe_price(price) for price in prices.items]}
@@ -73,12 +76,14 @@ class Catalogue:
         self, role: str | None, validator: Address | None, cursor: str | None, limit: int
     ) -> dict[str, Any]:
         """Newest first, and how many there are in all."""
-        page, count = await self._archive.ask_index(
-            lambda: (
-                self._index.list_registrations(role, validator, cursor, limit),
-                self._index.count_registrations(role, validator),
-            )
-        )
+
+        def read() -> tuple[Page[Registration], int]:
+            index = self._index
+            with index.at_one_moment():
+                page = index.list_registrations(role, validator, cursor, limit)
+                return page, index.count_registrations(role, validator)
+
+        page, count = await self._archive.ask_index(read)
         return {
             "items": [describe_registration(each) for each in page.items],
             "count": hex(count),
