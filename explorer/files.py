@@ -57,7 +57,7 @@ class Share(msgspec.Struct, frozen=True):
     account: Address
     amount: int
     percent: int
-    """Of the price, in hundredths of a percent, rounded down."""
+    """Of the price, in hundredths of a percent, the nearest."""
 
 
 class FileLine(msgspec.Struct, frozen=True):
@@ -141,7 +141,8 @@ def read_file_query(given: Iterable[tuple[str, str]], **fixed: str) -> FileQuery
 
 def describe_line(file: IndexedFile, market: Market, now_ms: int) -> FileLine:
     shares = [
-        Share(role, to, amount, amount * SHARES // file.price) for role, to, amount in compute_file_shares(file, market)
+        Share(role, to, amount, (2 * amount * SHARES + file.price) // (2 * file.price))
+        for role, to, amount in compute_file_shares(file, market)
     ]
     return FileLine(file, compute_file_status(file, now_ms), shares)
 

@@ -29,7 +29,7 @@ from explorer.headers import IMMUTABLE, LIVE, SETTLED
 from explorer.listing import MAX_LIMIT, read_cursor, read_slice
 from explorer.pages.accounts import FILE_PARAMETERS
 from explorer.pages.participants import read_role
-from explorer.pages.search import find, find_files
+from explorer.pages.search import find, find_files, name_file
 from explorer.pages.statements import read_query
 from explorer.sentences import list_assets, tell
 from explorer.site import Site
@@ -149,7 +149,8 @@ async def search(site: Site, request: Request) -> Response:
     if not 0 < len(words) <= MAX_QUERY:
         raise MalformedRequest(f"q: what is sought, 1 to {MAX_QUERY} letters")
     hits = await find(site, words)
-    named = [] if hits else await find_files(site, words)
+    files = () if hits else await find_files(site, words)
+    named = [name_file(file) for file in files]
     matches, others = [tuple([forms.Match(name=hit.name, path=hit.path) for hit in each]) for each in (hits, named)]
     return say(msgspec.json.encode(forms.SearchAnswer(query=words, matches=matches, files=others)), request)
 

@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse
 
 from chain.primitives import ADDRESS_SIZE, HASH_SIZE, ZERO_HASH
 from chain.wire import encode_address, encode_bytes
+from explorer.files import describe_line
 from explorer.formatting import make_visible, shorten_name
 from explorer.site import Site
 from node.index import FileFilter, IndexedFile, IndexedInstruction, IndexReader, PaymentFilter
@@ -32,9 +33,11 @@ async def show(site: Site, request: Request) -> Response:
     hits = await find(site, words)
     if len(hits) == 1:
         return RedirectResponse(hits[0].path, 303)
-    files = await find_files(site, words) if not hits else []
+    files = await find_files(site, words) if not hits else ()
     status = 200 if hits or files or not words else 404
-    return await site.show(request, "search.html", status=status, words=words, hits=hits, files=files)
+    sources = site.sources
+    lines = [describe_line(file, sources.market, sources.clock_ms()) for file in files]
+    return await site.show(request, "search.html", status=status, words=words, hits=hits, files=lines)
 
 
 async def find(site: Site, words: str) -> list[Hit]:
@@ -42,13 +45,17 @@ async def find(site: Site, words: str) -> list[Hit]:
     return await site.find(lambda: _find(site.sources.index, words)) if words else []
 
 
-async def find_files(site: Site, words: str) -> list[Hit]:
+async def find_files(site: Site, words: str) -> tuple[IndexedFile, ...]:
     """The newest whose name, tags or description have the words."""
     if not words:
-        return []
+        return ()
     wanted = FileFilter(text=words)
     page = await site.ask(lambda: site.sources.index.list_files(wanted, None, FILES_SHOWN))
-    return [_name_file(file) for file in page.items]
+    return page.items
+
+
+def name_file(file: IndexedFile) -> Hit:
+    return Hit(f"File “{make_visible(shorten_name(file.name))}”", f"/file/{encode_bytes(file.id)}")
 
 
 def _find(index: IndexReader, words: str) -> list[Hit]:
@@ -81,7 +88,7 @@ def _find_hash(index: IndexReader, value: bytes) -> list[Hit]:
     hits = []
     file = index.get_file(value)
     if file is not None:
-        hits.append(_name_file(file))
+        hits.append(name_file(file))
     record = index.get_record(value)
     if isinstance(record, IndexedInstruction):
         hits.append(Hit(f"Instruction {text}", f"/instruction/{text}"))
@@ -94,7 +101,3 @@ def _find_hash(index: IndexReader, value: bytes) -> list[Hit]:
     if file is None and value != ZERO_HASH and index.list_payments(PaymentFilter(reference=value), limit=1).items:
         hits.append(Hit(f"Payments with the reference {text}", f"/payments?reference={quote(text)}"))
     return hits
-
-
-def _name_file(file: IndexedFile) -> Hit:
-    return Hit(f"File “{make_visible(shorten_name(file.name))}”", f"/file/{encode_bytes(file.id)}")

@@ -2,9 +2,11 @@
 wrote is text."""
 
 import itertools
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -134,7 +136,7 @@ async def test_a_row_says_what_the_ledger_says(market: World, exchange: MarketLe
         assert row[PRICE].startswith(write(exchange, file.asset, file.price))
         share = line.owner_share
         assert share is not None
-        percent = format_percent(share.amount * 10_000 // file.price)
+        percent = format_percent(math.floor(Fraction(share.amount * 10_000, file.price) + Fraction(1, 2)))
         assert row[PRICE].endswith(f"{percent} to the owner: {write(exchange, file.asset, share.amount)}")
         assert row[SALES] == f"{file.sale_count:,}"
         assert row[KEPT] == format_day(file.keep_until)
@@ -454,7 +456,7 @@ async def test_no_page_shows_a_sealed_key(market: World, exchange: MarketLedger)
 
 def test_shares_are_said_exactly() -> None:
     base = make_exchange_file()
-    for price, percents in ((1, ["100 %"]), (3, ["33.33 %", "66.66 %"]), (200, ["40 %", "55 %", "5 %"])):
+    for price, percents in ((1, ["100 %"]), (3, ["33.33 %", "66.67 %"]), (200, ["40 %", "55 %", "5 %"])):
         line = describe_line(replace(base, price=price), Market(4_000, 5_500, 500), 0)
         assert [format_percent(share.percent) for share in line.shares] == percents
         assert sum([share.amount for share in line.shares]) == price
