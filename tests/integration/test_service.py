@@ -17,6 +17,7 @@ from eth_account.messages import encode_typed_data
 from chain import wire
 from chain.hashing import keccak
 from chain.primitives import ETHER, ZERO_ADDRESS
+from tests.exchange import Party, Purse
 from tests.network import Network, run_network, wait_until
 
 EPOCH_SECONDS = 3
@@ -211,6 +212,19 @@ def test_an_expired_payment_sent_again_is_still_answered_with_its_receipt(networ
     assert network.refuse("tally_sendPayment", *fresh) == "expired"
     again = network.call("tally_sendPayment", *params)
     assert (again["id"], again["block"]) == (receipt["id"], receipt["block"])
+
+
+# --- the data exchange, as it is unless an operator says otherwise
+
+
+@pytest.mark.parametrize("price, half, rest", [(2, 1, 1), (3, 1, 2), (10**18, 5 * 10**17, 5 * 10**17)])
+def test_a_price_is_halved_between_validator_and_owner(network: Network, price: int, half: int, rest: int) -> None:
+    validator, mart = Party(network, "validator", tokens=10**12), Party(network, "mart", tokens=price)
+    node, owner = Party(network, "service_node"), Party(network)
+    file = validator.upload(owner, node, price=price)
+    purse = Purse(mart, validator, owner, node)
+    mart.buy(file)
+    assert purse.compute_changes() == [-price, half, rest, 0]
 
 
 # --- reading
