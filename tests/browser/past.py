@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from chain import wire
-from chain.instruction import Instruction, ListFile, Register, RegisterOwner, UpdatePrice, compute_instruction_id
+from chain.instruction import (
+    Delist,
+    Instruction,
+    ListFile,
+    Register,
+    RegisterOwner,
+    UpdatePrice,
+    compute_instruction_id,
+)
 from chain.kinds import EXTEND, PURCHASE, UPLOAD
 from chain.market import MART, SERVICE_NODE, VALIDATOR, File, compute_shares, compute_storage_charge
 from chain.params import Market
@@ -93,6 +101,7 @@ class Listed:
     price: int
     service_node: Address | None = None
     sale_count: int = 0
+    is_delisted: bool = False
 
     @property
     def name(self) -> str:
@@ -173,6 +182,14 @@ class Past:
         self.sent.append(Sent(payment_id, payment, int(block["number"], 16), int(block["timestamp"], 16)))
         return listed
 
+    def set_price(self, listed: Listed, price: int) -> None:
+        listed.price = price
+        self.instruct(UpdatePrice(*self._begin(listed), price))
+
+    def delist(self, listed: Listed) -> None:
+        listed.is_delisted = True
+        self.instruct(Delist(*self._begin(listed)))
+
     def get_nonce(self, account: int) -> int:
         """The next one, which is used by that."""
         nonce = self._nonces[account]
@@ -206,6 +223,11 @@ class Past:
         return self._write_for(
             listed, PURCHASE, address, outputs, [roles[to] for to, _ in outputs], asset=listed.listing.asset, **fields
         )
+
+    def _begin(self, listed: Listed) -> tuple[Address, int, int, Hash]:
+        """What instructions about a file have in common."""
+        validator = listed.listing.account
+        return validator, self.get_nonce(self.accounts.index(validator)), 0, listed.listing.file
 
     def has_bought(self, listed: Listed, buyer: int) -> bool:
         return (listed.listing.file, self.accounts[buyer]) in self._bought
@@ -361,21 +383,8 @@ def _write_listing(
 
 
 def _reprice(past: Past, rng: random.Random) -> None:
-    chosen = rng.sample(list(past.files.values()), 5)
-    for listed in chosen:
-        listed.price = rng.randint(1, 10**16)
-    past.instruct(
-        *[
-            UpdatePrice(
-                listed.listing.account,
-                past.get_nonce(past.accounts.index(listed.listing.account)),
-                0,
-                listed.listing.file,
-                listed.price,
-            )
-            for listed in chosen
-        ]
-    )
+    for listed in rng.sample(list(past.files.values()), 5):
+        past.set_price(listed, rng.randint(1, 10**16))
 
 
 def _draw_for_file(past: Past, rng: random.Random, payer: int, memo: str) -> Payment | None:

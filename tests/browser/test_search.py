@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from chain import wire
 from tests.browser.past import Past, Sent
+from tests.browser.site import find_best_seller
 from tests.browser.watch import Reader
 from tests.network import Network
 
@@ -24,7 +25,8 @@ def sent(past: Past) -> Sent:
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without"])
-def test_exact_hits_jump(reader: Reader, network: Network, sent: Sent, script: bool) -> None:
+def test_exact_hits_jump(reader: Reader, network: Network, past: Past, sent: Sent, script: bool) -> None:
+    listed = find_best_seller(past)
     block = network.call("tally_getBlock", sent.block)["header"]
     account = wire.encode_address(sent.payment.payer)
     page = reader.open("/", java_script_enabled=script)
@@ -36,6 +38,8 @@ def test_exact_hits_jump(reader: Reader, network: Network, sent: Sent, script: b
         f"block {sent.block}": f"/block/{sent.block}",
         block["hash"]: f"/block/{sent.block}",
         "epoch 2": "/epoch/2",
+        listed.name: f"/file/{listed.name}",
+        wire.encode_bytes(listed.listing_id): f"/instruction/{wire.encode_bytes(listed.listing_id)}",
     }.items():
         search(page, words)
         expect(page, words).to_have_url(re.compile(rf"^[^?]*{re.escape(path)}$", re.IGNORECASE))
@@ -62,6 +66,18 @@ def test_a_reference_leads_to_all_that_was_paid_for_it(page: Page, past: Past, s
         expect(page.locator(f'main a[href="/tx/{name}"]').first).to_be_visible()
 
 
+def test_words_that_name_nothing_are_sought_among_files(page: Page, past: Past) -> None:
+    page.goto("/")
+    search(page, "harbour")
+    wanted = [listed for listed in past.files.values() if listed.listing.name == "Harbour log"]
+    rows = page.locator("main table[aria-label=Files] tbody tr")
+    expect(rows).to_have_count(len(wanted))
+    expect(rows.locator("a").first).to_have_attribute("href", f"/file/{wanted[-1].name}")
+    page.get_by_role("link", name="All files with these words").click()
+    expect(page).to_have_url(re.compile(r"/files\?q=harbour$"))
+    expect(rows).to_have_count(len(wanted))
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -69,7 +85,7 @@ def test_a_reference_leads_to_all_that_was_paid_for_it(page: Page, past: Past, s
         "0x" + "ab" * 32,
         "0x" + "ab" * 31,
         "99999999999999999999999",
-        "<script>alert(1)</script>",
+        "<script>alert(2)</script>",
         "' OR 1=1 --",
         "%00%ff",
         "\u202e0xabc",
