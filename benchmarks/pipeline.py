@@ -81,7 +81,8 @@ async def _measure(directory: Path) -> PipelineFigures:
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     journal.close()
-    return PipelineFigures(*rates, bare)
+    transfer_rate, purchase_rate = rates
+    return PipelineFigures(transfer_rate, purchase_rate, bare)
 
 
 class _Pipeline:
