@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from chain.primitives import ETHER, Address
 from devnet.bootstrap import derive_accounts
 from node.ethereum.deploy import Sender, make_approval, make_deposit_call
 from node.ethereum.endpoint import Endpoint
+from tests.exchange import Market
 from tests.fault.load import read_blocks
 from tests.fault.lone_node import LoneNode, run_l1, set_up_network
 from tests.network import Network, wait_until
@@ -36,12 +37,26 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneNode]:
     with run_l1(directory / "l1") as l1:
         options = ("--epoch-seconds", "1", "--challenge-period", "3600")
         with set_up_network(directory / "network", l1, *options) as network:
+            market, file = trade(network)
             for number in range(2):
                 sent = [network.call("tally_sendPayment", *params) for params in make_payments(network, number)]
                 network.wait_for_status(sent[-1]["id"], "committed")
             for params in make_payments(network, 3):
                 network.call("tally_sendPayment", *params)
-        yield LoneNode(network)
+        node = LoneNode(network)
+        node.facts |= {"file": file, "people": [party.name for party in market.parties]}
+        yield node
+
+
+def trade(network: Network) -> tuple[Market, str]:
+    """A file whose key is in escrow is uploaded, offered for less, bought and kept longer; another is delisted."""
+    market, file = Market(network), b"\x66" * 32
+    market.validator.upload(market.owner, market.service_node, **market.validator.seal(file, b"\x77" * 32))
+    market.validator.instruct("UpdatePrice", file=file, price=60)
+    market.mart.buy(file)
+    market.validator.pay_quote("extend", reference=wire.encode_bytes(file), days=2)
+    market.validator.instruct("Delist", file=market.validator.list_alone(market.owner))
+    return market, wire.encode_bytes(file)
 
 
 def make_payments(network: Network, number: int) -> list[list[Any]]:
@@ -78,6 +93,7 @@ def read_answers(node: Network) -> dict[str, Any]:
             for asset in (ETHER, node.token):
                 ask("tally_getAccountProof", account, wire.encode_address(asset), epoch)
                 ask("tally_getStatement", account, wire.encode_address(asset), epoch)
+    read_market_answers(node, sealed, ask)
     ask("tally_listPayments", {"reference": "0x" + "33" * 32})
     ask("tally_listPayments", {"kind": "withdraw", "asset": wire.encode_address(node.token)})
     for number in range(1, int(node.call("tally_getInfo")["headBlock"], 16) + 1):
@@ -87,6 +103,25 @@ def read_answers(node: Network) -> dict[str, Any]:
         for name in ("attempts", "confirmations"):
             del commitment[name]
     return answers
+
+
+def read_market_answers(node: Network, sealed: int, ask: Callable[..., Any]) -> None:
+    file, people = node.facts["file"], node.facts["people"]
+    ask("tally_getFile", file)
+    ask("tally_listFiles", {"text": "rain", "status": "all"})
+    ask("tally_listRegistrations", {})
+    for instruction in ask("tally_listInstructions", {"limit": 100})["items"]:
+        ask("tally_getReceipt", instruction["id"])
+    purchase = ask("tally_getPurchase", file, people[2])
+    assert len(purchase.pop("sealedKey")) == 2 + 2 * 81, "sealed anew for every answer"
+    for account in people:
+        ask("tally_getAccount", account)
+        ask("tally_listInstructions", {"account": account})
+        ask("tally_listRegistrations", {"validator": account})
+        for epoch in range(1, sealed + 1):
+            ask("tally_getRolesProof", account, epoch)
+    for epoch in range(1, sealed + 1):
+        ask("tally_getFileProof", file, epoch)
 
 
 @pytest.fixture(scope="module")
