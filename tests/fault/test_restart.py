@@ -175,6 +175,26 @@ def test_a_node_that_made_its_files_again_goes_on(node: LoneNode, shown: dict[st
     assert audit.status == 0, audit
 
 
+@pytest.mark.parametrize(
+    "environment, problem",
+    [
+        ({"TALLYSTICK_ESCROW__KEYSTORE": "keys/cold.json"}, "file keys are sealed to 0x"),
+        ({"TALLYSTICK_ESCROW__KEYSTORE": "keys/operator.json"}, "must be different keys"),
+        ({"TALLYSTICK_ESCROW__KEYSTORE": "keys/gas.json"}, "must be different keys"),
+        ({"TALLYSTICK_MARKET__COMMISSION": "500"}, "sum to 10500"),
+        ({"TALLYSTICK_MARKET__COMMISSION": "500", "TALLYSTICK_MARKET__OWNER_SHARE": "4500"}, "other parameters"),
+    ],
+)
+def test_a_node_with_another_escrow_or_market_does_not_start(
+    node: LoneNode, environment: dict[str, str], problem: str
+) -> None:
+    """Buyers would pay for keys that nobody can hand out, or another sum to somebody than the ledger says."""
+    log_size = len(node.read_log())
+    assert not node.try_to_start(**environment)
+    assert node.process is not None and node.process.returncode not in (0, None)
+    assert problem in node.read_log()[log_size:]
+
+
 def test_deposits_made_while_the_node_was_down_are_credited_once(node: LoneNode, tmp_path: Path) -> None:
     amounts = {ETHER: [10**15, 2 * 10**15], node.token: [3, 5, 7]}
     owner = node.addresses[7]
