@@ -16,6 +16,8 @@ from node.index import PaymentFilter
 from node.rpc.feed import Pace
 from node.rpc.subscriptions import MAX_BLOCKS_BACK, MAX_SUBSCRIPTIONS, is_wanted
 from tests.unit.chain.actors import ALICE, BOB, CAROL, ETHER, TOKEN, UNLISTED, deposit, make_payment, some_hash
+from tests.unit.chain.exchange import register
+from tests.unit.node.marketplace import order
 from tests.unit.node.running import pay, settle, soon
 from tests.unit.node.sockets import Client, Stand, open_stand, wait_until
 
@@ -76,6 +78,18 @@ async def test_payments_are_told_as_lists_show_them(stand: Stand) -> None:
         )
         del receipt["siblings"]
         assert heard == receipt and heard["id"] == show(payment_id)
+
+
+async def test_instructions_are_no_payments_and_the_blocks_of_them_are_blocks(stand: Stand) -> None:
+    async with stand.client() as client:
+        payments = await client.call("tally_subscribe", "payments", {"account": wire.encode_address(CAROL)})
+        blocks = await client.call("tally_subscribe", "blocks")
+        registration, tip = order(register(CAROL, "mart")), order(make_payment(payer=CAROL, nonce=1, kind="tip"))
+        await stand.desk.sequencer.submit([registration, tip])
+        heard = [await client.hear_any(), await client.hear_any()]
+        told = {params["subscription"]: params["result"] for params in heard}
+        assert told[payments]["id"] == show(tip.signed.id) and told[payments]["index"] == "0x1"
+        assert told[blocks]["recordCount"] == "0x2"
 
 
 async def test_deposits_are_no_payments_and_the_blocks_of_them_are_blocks(stand: Stand) -> None:
