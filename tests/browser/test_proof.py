@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from chain import wire
 from devnet.l1.process import L1Process
@@ -51,11 +51,12 @@ def verify(page: Page, form: Form) -> None:
     page.get_by_role("button", name="Verify").click()
 
 
-def expect_verdict(page: Page, *verdicts: str) -> None:
+def expect_verdict(page: Page | Locator, *verdicts: str) -> None:
     expect(page.locator(", ".join([f".outcome [data-verdict={verdict}]" for verdict in verdicts]))).to_be_visible()
 
 
-def expect_green(page: Page, *verdicts: str) -> None:
+def expect_green(page: Page | Locator, *verdicts: str) -> None:
+    """Of the outcome on a page, or in a part of one."""
     expect_verdict(page, *verdicts)
     steps = page.locator(".outcome ol.checks > li")
     assert steps.count() >= 5
@@ -208,9 +209,13 @@ TAMPERED_PROOFS: Final[dict[str, Callable[[Form], Form]]] = {
 def test_the_page_of_an_account_proves_its_balance(
     page: Page, proof: Form, past: Past, network: Network, take_screenshot: TakeScreenshot
 ) -> None:
+    """And its roles, each in a part of its own."""
     page.goto(f"/address/{wire.encode_address(past.accounts[0])}/proof")
-    page.get_by_role("button", name="Verify").click()
-    expect_green(page, "committed", "final")
+    for name in ("Check it yourself", "Its roles"):
+        part = page.get_by_role("region", name=name)
+        part.get_by_role("button", name="Verify").click()
+        expect_green(part, "committed", "final")
+    expect(part.locator(".outcome")).to_contain_text("validator")
     take_screenshot(page, "account-verified")
 
 
