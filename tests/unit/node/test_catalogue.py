@@ -539,3 +539,11 @@ async def test_the_catalogue_says_of_every_file_what_the_rules_do(shop: Shop) ->
         assert item["serviceNode"] == (show(file.service_node) if any(file.service_node) else None)
         assert (item["status"] == "delisted") is file.is_delisted
         assert item["listing"] == show_hash(file.listing)
+
+
+@pytest.mark.parametrize(
+    "text", ["abc\0def", '"', '""" OR "', "name:rain", "rain*", "(rain", "rain AND NOT", "^rain", "{a b}:", "-a"]
+)
+async def test_nothing_that_is_searched_for_is_syntax(shop: Shop, text: str) -> None:
+    for wanted in ({"text": text}, {"tag": text}, {"mediaType": text}):
+        assert (await shop.call("tally_listFiles", wanted))["items"] == []
