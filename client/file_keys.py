@@ -16,6 +16,7 @@ from chain.errors import MalformedRequest
 from chain.primitives import Hash
 from client.errors import ClientError
 from client.files import get_home, write_durably
+from client.json_text import parse_json
 
 
 class FileKeyTaken(ClientError):
@@ -67,7 +68,7 @@ class FileKeyStore:
         if not path.exists():
             return None
         try:
-            form = msgspec.json.decode(path.read_bytes())
+            form = parse_json(path.read_bytes())
             found = _decode(form)
         except (msgspec.DecodeError, MalformedRequest) as error:
             raise DamagedFileKey(f"{path} does not hold a file's key") from error

@@ -23,6 +23,7 @@ from chain.payment import SignedPayment
 from chain.primitives import MAX_U64, Hash
 from client.errors import BadReply, ClientError
 from client.files import get_home, remove_durably, write_durably
+from client.json_text import parse_json
 from client.protocol import (
     AnyHeldReceipt,
     PaymentProof,
@@ -216,6 +217,6 @@ def _encode(form: dict[str, Any]) -> bytes:
 
 def _read(path: Path) -> Any:
     try:
-        return msgspec.json.decode(path.read_bytes())
+        return parse_json(path.read_bytes())
     except msgspec.DecodeError as error:
         raise DamagedFile(f"{path} is not JSON: {error}") from error

@@ -19,6 +19,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from client.errors import BadReply, RpcError, Unreachable
+from client.json_text import parse_json
 
 MAX_REPLY_SIZE: Final = 256 << 20
 """Bytes. A batch of 1,000 receipts takes 2 MB; whoever sends more than this is not the node we know."""
@@ -248,7 +249,7 @@ def _describe_fault(error: BaseException) -> str:
 
 def _decode_json(body: bytes) -> Any:
     try:
-        return msgspec.json.decode(body)
+        return parse_json(body)
     except msgspec.DecodeError as error:
         raise BadReply(f"the reply is not JSON: {error}") from error
 

@@ -13,6 +13,7 @@ from chain.primitives import Address
 from client.cli import options, output
 from client.cli.exits import BadUsage, Ended, Exit
 from client.errors import WrongLedger
+from client.json_text import parse_json
 from client.ledgers import LedgerBook
 from client.node import Node
 from client.settlement import Ethereum, SettlementReader
@@ -109,7 +110,7 @@ def read_json(file: str) -> Any:
     if len(data) > _MAX_RECEIPT_SIZE:
         raise BadUsage(f"{file}: larger than {_MAX_RECEIPT_SIZE} bytes, so no receipt")
     try:
-        return msgspec.json.decode(data)
+        return parse_json(data)
     except msgspec.DecodeError as error:
         raise BadUsage(f"{file}: not JSON: {error}") from error
 

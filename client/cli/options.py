@@ -18,6 +18,7 @@ from client.amounts import MalformedAmount, parse_amount, parse_base_units
 from client.cli.exits import BadUsage
 from client.cli.output import note, warn
 from client.errors import ClientError, WrongLedger
+from client.json_text import parse_json
 from client.keys import KeyProblem, Keystore, SigningKey, parse_private_key
 from client.ledgers import FROM_CONTRACT, FROM_NODE, Ledger, LedgerBook, check_info
 from client.node import Node
@@ -243,7 +244,7 @@ def parse_payment_id(text: str) -> Hash:
     if text[:2] in ("0x", "0X"):
         return parse_hash(text, "ID")
     try:
-        form = msgspec.json.decode(Path(text).read_bytes())
+        form = parse_json(Path(text).read_bytes())
     except (OSError, msgspec.DecodeError) as error:
         raise BadUsage(f"{text}: neither 0x and 64 hex digits, nor a file with a receipt") from error
     named = form.get("id") if isinstance(form, dict) else None

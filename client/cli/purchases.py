@@ -22,6 +22,7 @@ from client.content import decrypt_content
 from client.errors import BadReply, WrongLedger
 from client.file_keys import FileKey, FileKeyStore
 from client.files import write_durably
+from client.json_text import parse_json
 from client.keys import SigningKey
 from client.ledgers import Ledger, LedgerBook
 from client.listings import CheckedFile, fetch_file
@@ -283,7 +284,7 @@ def _read_file_key(path: Path) -> bytes:
         raise BadUsage(f"{path}: no file with a key") from error
     if text[:1] == "{":
         try:
-            text = str(msgspec.json.decode(text).get("key"))
+            text = str(parse_json(text).get("key"))
         except msgspec.DecodeError:
             text = ""
     digits = text.removeprefix("0x")
