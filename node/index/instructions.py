@@ -50,13 +50,17 @@ def list_instructions(
         high = decode_place(cursor)
     conditions: list[str] = []
     keys: list[int] = []
+    giver = None if account is None else _or_none(find_account(db, account))
     if file is not None:
+        place = find_file(db, file)
+        # All instructions of a file are its validator's, so there is nothing to look for among those of another.
+        if place is None or giver not in (None, _find_validator(db, place)):
+            return Page((), None)
         conditions.append("i.file = ?")
-        keys.append(_or_none(find_file(db, file)))
-    if account is not None:
-        # An instruction of a file is its validator's, but for a handful: the file's index is the one to walk.
-        conditions.append("+i.account = ?" if file is not None else "i.account = ?")
-        keys.append(_or_none(find_account(db, account)))
+        keys.append(place)
+    elif giver is not None:
+        conditions.append("i.account = ?")
+        keys.append(giver)
     rows = db.execute(
         f"{_SELECT} {' AND '.join([*conditions, 'i.place >= ?', 'i.place < ?'])} "
         f"ORDER BY i.place {'ASC' if is_ascending else 'DESC'} LIMIT ?",
@@ -69,6 +73,12 @@ def list_instructions(
 def encode_instruction_cursor(instruction: IndexedInstruction) -> str:
     """Where the list goes on beside this instruction, in either direction."""
     return encode_place(pack_place(instruction.block, instruction.record))
+
+
+def _find_validator(db: sqlite3.Connection, place: int) -> int:
+    """The account that listed the file."""
+    validator: int = db.execute("SELECT validator FROM files WHERE place = ?", (place,)).fetchone()[0]
+    return validator
 
 
 def _or_none(key: int | None) -> int:
