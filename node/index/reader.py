@@ -239,12 +239,6 @@ class IndexReader:
         with self._snapshot() as db:
             return list_files(db, self._get_address, wanted or FileFilter(), cursor, limit, is_ascending=is_ascending)
 
-    def count_files(self) -> int:
-        """All that were ever listed. Counted one by one: for tests and tools, not for pages."""
-        with self._snapshot() as db:
-            count: int = db.execute("SELECT count(*) FROM files").fetchone()[0]
-            return count
-
     def list_prices(self, file: Hash, cursor: str | None = None, limit: int = 50) -> Page[PricePoint]:
         """What a file cost from when on, newest first. Raises `MalformedRequest` (limit, cursor)."""
         with self._snapshot() as db:

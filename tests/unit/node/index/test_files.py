@@ -50,7 +50,7 @@ def list_to_the_end(
 
 def test_every_file_is_found_as_the_rules_know_it(history: RandomExchange, reader: IndexReader) -> None:
     everything = list_all_files(history)
-    assert len(everything) == reader.count_files() == len(history.ledger.state.files) > 30
+    assert len(everything) == len(history.ledger.state.files) > 30
     for file in everything:
         assert reader.get_file(file.id) == file
     assert reader.get_file(ZERO_HASH) is None
