@@ -1,13 +1,13 @@
 """The contract's constants, kept on disk: they never change, and a node must start while Ethereum is out of reach."""
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import structlog
 
+from node.durable_file import write_durably
 from node.ethereum.faults import EthereumFault
 from node.ethereum.gateway import Gateway
 from node.ethereum.l1 import Deployment
@@ -25,7 +25,7 @@ async def open_deployment(path: Path, gateway: Gateway) -> Deployment:
     deployment = _read(path)
     if deployment is None:
         deployment = await _fetch(gateway)
-        _write(path, deployment)
+        write_durably(path, msgspec.json.encode(deployment))
     return deployment
 
 
@@ -37,15 +37,6 @@ def _read(path: Path) -> Deployment | None:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         _log.warning("the contract's constants on disk are damaged; they are asked for again", error=str(error))
         return None
-
-
-def _write(path: Path, deployment: Deployment) -> None:
-    unfinished = path.with_suffix(".unfinished")
-    with unfinished.open("wb") as file:
-        file.write(msgspec.json.encode(deployment))
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(path)
 
 
 async def _fetch(gateway: Gateway) -> Deployment:

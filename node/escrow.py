@@ -5,7 +5,6 @@ that fits the listing's `keyHash`; and the escrow key that was used once is dema
 handed out is sealed to the key that signed the purchase: anybody may fetch it, only the buyer can open it.
 """
 
-import os
 from pathlib import Path
 
 from coincurve import PrivateKey
@@ -18,6 +17,7 @@ from chain.payment import SignedPayment
 from chain.sealing import PUBLIC_KEY_SIZE, escrow_context, open_sealed_key, purchase_context, seal_key
 from chain.signatures import recover_public_key
 from node.config import ConfigurationError
+from node.durable_file import write_durably
 from node.refusals import NoEscrow
 
 
@@ -66,7 +66,7 @@ def confirm_escrow(path: Path, escrow: Escrow) -> None:
     """
     if not path.exists():
         if escrow.public_key is not None:
-            _write(path, escrow.public_key.hex() + "\n")
+            write_durably(path, escrow.public_key.hex().encode() + b"\n")
         return
     known = _read(path)
     if escrow.public_key != known:
@@ -84,13 +84,3 @@ def _read(path: Path) -> bytes:
     if len(key) != PUBLIC_KEY_SIZE:
         raise ConfigurationError(f"escrow: {path} holds no public key")
     return key
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole and durable, before any listing rests on it."""
-    unfinished = path.with_suffix(".unfinished")
-    with unfinished.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(path)

@@ -4,7 +4,6 @@ Derived: a snapshot that is damaged, foreign or ahead of the journal is passed o
 is replayed. Its trees' roots are held against the journal's seals by whoever restores them.
 """
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +16,7 @@ from chain.hashing import keccak
 from chain.ledger import AssetSnapshot, LedgerSnapshot
 from chain.params import Parameters
 from chain.primitives import MAX_U64, Address, Hash
+from node.durable_file import write_durably
 from node.entries import BLOCK_PREFIX, encode_cut
 from node.journal import Journal
 
@@ -66,12 +66,7 @@ def write_snapshot(directory: Path, parameters: Parameters, height: int, snapsho
     )
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{height:020d}{_SUFFIX}"
-    unfinished = path.with_suffix(".unfinished")
-    with unfinished.open("wb") as file:
-        file.write(keccak(body) + body)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(path)
+    write_durably(path, keccak(body) + body)
     present = _list_newest_first(directory)
     newest = present.index(path)
     for other in present[:newest] + present[newest + _KEPT :]:

@@ -9,10 +9,10 @@ from chain import wire
 from chain.errors import MalformedRequest, Refusal
 from chain.instruction import MAX_TAGS
 from chain.market import ROLE_BITS, compute_daily_charge
-from chain.primitives import MAX_STORAGE_DAYS, MAX_U64, Address
+from chain.primitives import MAX_STORAGE_DAYS, MAX_U64
 from node.index import FileFilter
 from node.refusals import Worded
-from node.rpc.parameters import decode_cursor, load_filter, take_params
+from node.rpc.parameters import decode_cursor, load_filter, take_address, take_limit, take_params
 from node.verification import Refused
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 MAX_TEXT_SIZE: Final = 256
 """Characters that are searched for."""
-
-_DEFAULT_PAGE: Final = 50
-_MAX_PAGE: Final = 1000
 
 
 async def send_instruction(methods: "Methods", params: bytes) -> msgspec.Raw:
@@ -74,13 +71,13 @@ async def list_files(methods: "Methods", params: bytes) -> dict[str, Any]:
         text=_take_text(filters, "text"),
         tags=_take_tags(filters),
         media_type=_take_text(filters, "mediaType"),
-        validator=_take_address(filters, "validator"),
-        owner=_take_address(filters, "owner"),
-        service_node=_take_address(filters, "serviceNode"),
-        asset=_take_address(filters, "asset"),
+        validator=take_address(filters, "validator"),
+        owner=take_address(filters, "owner"),
+        service_node=take_address(filters, "serviceNode"),
+        asset=take_address(filters, "asset"),
         is_all=status == "all",
     )
-    return await methods.catalogue.list_files(wanted, decode_cursor(filters.get("cursor")), _take_limit(filters))
+    return await methods.catalogue.list_files(wanted, decode_cursor(filters.get("cursor")), take_limit(filters))
 
 
 async def get_purchase(methods: "Methods", params: bytes) -> dict[str, Any]:
@@ -98,7 +95,7 @@ async def list_registrations(methods: "Methods", params: bytes) -> dict[str, Any
     if role is not None and (not isinstance(role, str) or role not in ROLE_BITS):
         raise MalformedRequest(f"role: one of: {' '.join(ROLE_BITS)}")
     return await methods.catalogue.list_registrations(
-        role, _take_address(filters, "validator"), decode_cursor(filters.get("cursor")), _take_limit(filters)
+        role, take_address(filters, "validator"), decode_cursor(filters.get("cursor")), take_limit(filters)
     )
 
 
@@ -107,10 +104,10 @@ async def list_instructions(methods: "Methods", params: bytes) -> dict[str, Any]
     filters = load_filter(params, {"account", "file", "cursor", "limit"})
     file = filters.get("file")
     return await methods.catalogue.list_instructions(
-        _take_address(filters, "account"),
+        take_address(filters, "account"),
         None if file is None else wire.decode_hash(file, "file"),
         decode_cursor(filters.get("cursor")),
-        _take_limit(filters),
+        take_limit(filters),
     )
 
 
@@ -168,16 +165,6 @@ def _reword(refused: Refused) -> Refusal:
 
 def _take_epoch(methods: "Methods", epoch: Any) -> int:
     return methods.archive.sealed_epoch if epoch == "latest" else wire.decode_quantity(epoch, "epoch", MAX_U64)
-
-
-def _take_address(filters: dict[str, Any], name: str) -> Address | None:
-    value = filters.get(name)
-    return None if value is None else wire.decode_address(value, name)
-
-
-def _take_limit(filters: dict[str, Any]) -> int:
-    limit = filters.get("limit")
-    return _DEFAULT_PAGE if limit is None else wire.decode_quantity(limit, "limit", _MAX_PAGE)
 
 
 def _take_text(filters: dict[str, Any], name: str) -> str | None:

@@ -27,14 +27,11 @@ from node.payment_status import PaymentStatus
 from node.refusals import Halted, Overloaded
 from node.rpc.market import MARKET_METHODS
 from node.rpc.openrpc import get_document
-from node.rpc.parameters import decode_cursor, load_filter, take_params
+from node.rpc.parameters import decode_cursor, load_filter, take_address, take_limit, take_params
 from node.rpc.quotes import quote
 from node.sequencer import Declined, Outcome, Sequencer
 from node.verification import Refused, Verified, VerifierPool
 from node.workers.verifier import INSTRUCTION_MARK, encode_refusal
-
-MAX_PAGE: Final = 1000
-_DEFAULT_PAGE: Final = 50
 
 MAX_UNINDEXED: Final = 3_000_000
 """Payments that the sequencer remembers for an index that cannot keep up: some 600 MB. More than a start allows."""
@@ -277,14 +274,14 @@ async def list_payments(methods: Methods, params: bytes) -> dict[str, Any]:
         value = filters.get(name)
         return None if value is None else decode(value, name, *arguments)
 
-    limit = take("limit", wire.decode_quantity, MAX_PAGE)
+    limit = take_limit(filters)
     status = take("status", _decode_word, PaymentStatus)
     first_epoch, last_epoch = (None, None) if status is None else methods.archive.commitments.find_epochs(status)
     wanted = PaymentFilter(
-        account=take("account", wire.decode_address),
+        account=take_address(filters, "account"),
         direction=take("direction", _decode_word, Direction),
-        counterparty=take("counterparty", wire.decode_address),
-        asset=take("asset", wire.decode_address),
+        counterparty=take_address(filters, "counterparty"),
+        asset=take_address(filters, "asset"),
         kind=filters.get("kind"),
         reference=take("reference", wire.decode_hash),
         from_s=take("from", wire.decode_quantity, MAX_U64),
@@ -295,7 +292,7 @@ async def list_payments(methods: Methods, params: bytes) -> dict[str, Any]:
     if wanted.kind is not None and not isinstance(wanted.kind, str):
         raise MalformedRequest("kind: not text")
     cursor = decode_cursor(filters.get("cursor"))
-    return await methods.archive.list_payments(wanted, cursor, _DEFAULT_PAGE if limit is None else limit)
+    return await methods.archive.list_payments(wanted, cursor, limit)
 
 
 async def discover(methods: Methods, params: bytes) -> msgspec.Raw:

@@ -1,10 +1,15 @@
 """The parameters of a call, from their JSON text."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from chain import wire
 from chain.errors import MalformedRequest
+from chain.primitives import Address
+
+MAX_PAGE: Final = 1000
+_DEFAULT_PAGE: Final = 50
 
 
 def load_params(params: bytes) -> Any:
@@ -50,3 +55,15 @@ def decode_cursor(value: Any) -> str | None:
     if value is None or (isinstance(value, str) and len(value) <= 64):
         return value
     raise MalformedRequest("cursor: take it from the page before")
+
+
+def take_limit(filters: dict[str, Any]) -> int:
+    """How many items a page has. Raises `MalformedRequest`."""
+    limit = filters.get("limit")
+    return _DEFAULT_PAGE if limit is None else wire.decode_quantity(limit, "limit", MAX_PAGE)
+
+
+def take_address(filters: dict[str, Any], name: str) -> Address | None:
+    """Raises `MalformedRequest`."""
+    value = filters.get(name)
+    return None if value is None else wire.decode_address(value, name)
