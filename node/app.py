@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -228,9 +229,7 @@ class Node:
         operator_key = open_signing_key(config.operator, "operator")
         gas_account = open_account(config.gas, "gas")
         escrow_key = None if config.escrow is None else open_signing_key(config.escrow, "escrow")
-        keys = [bytes(gas_account.key), operator_key.secret, *([] if escrow_key is None else [escrow_key.secret])]
-        if len(set(keys)) != len(keys):
-            raise ConfigurationError("the operator key, the gas key and the escrow key must be different keys")
+        _check_keys_apart(operator=operator_key, gas=PrivateKey(bytes(gas_account.key)), escrow=escrow_key)
         self._data_dir.mkdir(parents=True, exist_ok=True)
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(_lock(self._data_dir))
@@ -684,6 +683,13 @@ def _lock(data_dir: Path) -> Iterator[None]:
         except OSError as error:
             raise ConfigurationError(f"another node runs in {data_dir}") from error
         yield
+
+
+def _check_keys_apart(**keys: PrivateKey | None) -> None:
+    """Raises `ConfigurationError` when one key stands under two names."""
+    for (first, key), (second, other) in combinations(keys.items(), 2):
+        if key is not None and other is not None and key.secret == other.secret:
+            raise ConfigurationError(f"the {second} key and the {first} key must be two keys")
 
 
 def _check_deployment(deployment: Deployment, config: NodeConfig, settlement: Address, operator: Address) -> None:

@@ -179,8 +179,8 @@ def test_a_node_that_made_its_files_again_goes_on(node: LoneNode, shown: dict[st
     "environment, problem",
     [
         ({"TALLYSTICK_ESCROW__KEYSTORE": "keys/cold.json"}, "file keys are sealed to 0x"),
-        ({"TALLYSTICK_ESCROW__KEYSTORE": "keys/operator.json"}, "must be different keys"),
-        ({"TALLYSTICK_ESCROW__KEYSTORE": "keys/gas.json"}, "must be different keys"),
+        ({"TALLYSTICK_ESCROW__KEYSTORE": "keys/operator.json"}, "the escrow key and the operator key must be two keys"),
+        ({"TALLYSTICK_ESCROW__KEYSTORE": "keys/gas.json"}, "the escrow key and the gas key must be two keys"),
         ({"TALLYSTICK_MARKET__COMMISSION": "500"}, "sum to 10500"),
         ({"TALLYSTICK_MARKET__COMMISSION": "500", "TALLYSTICK_MARKET__OWNER_SHARE": "4500"}, "other parameters"),
     ],
