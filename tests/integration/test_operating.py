@@ -61,7 +61,7 @@ def test_the_operator_sees_the_node_and_nobody_else_does(network: Network) -> No
     read(network, "/operator", 401)
     read(network, "/operator", 401, authorization="Bearer " + TOKEN[:-1])
     page = read(network, "/operator", authorization="Bearer " + TOKEN)
-    assert "State synced" in page.text and "Credited 36 deposits" in page.text
+    assert "State synced" in page.text and "Credited 48 deposits" in page.text
     (endpoint,) = page.get_rows("endpoints")
     assert endpoint[:2] == [network.facts["l1Url"].removeprefix("http://"), "answers"]
     assert ["not_found", "1"] in page.get_rows("refusals")
