@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from chain.primitives import Address, Hash
 from node.index.cursors import decode_place, encode_place
-from node.index.lookups import Addresses, check_limit, find_account, find_file
+from node.index.lookups import Addresses, check_limit, find_account
 from node.index.records import IndexedInstruction, Page
 from node.index.schema import (
     INSTRUCTION_NAMES,
@@ -52,12 +52,12 @@ def list_instructions(
     keys: list[int] = []
     giver = None if account is None else _or_none(find_account(db, account))
     if file is not None:
-        place = find_file(db, file)
+        listed = db.execute("SELECT place, validator FROM files WHERE file = ?", (file,)).fetchone()
         # All instructions of a file are its validator's, so there is nothing to look for among those of another.
-        if place is None or giver not in (None, _find_validator(db, place)):
+        if listed is None or giver not in (None, listed[1]):
             return Page((), None)
         conditions.append("i.file = ?")
-        keys.append(place)
+        keys.append(listed[0])
     elif giver is not None:
         conditions.append("i.account = ?")
         keys.append(giver)
@@ -73,12 +73,6 @@ def list_instructions(
 def encode_instruction_cursor(instruction: IndexedInstruction) -> str:
     """Where the list goes on beside this instruction, in either direction."""
     return encode_place(pack_place(instruction.block, instruction.record))
-
-
-def _find_validator(db: sqlite3.Connection, place: int) -> int:
-    """The account that listed the file."""
-    validator: int = db.execute("SELECT validator FROM files WHERE place = ?", (place,)).fetchone()[0]
-    return validator
 
 
 def _or_none(key: int | None) -> int:
