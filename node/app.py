@@ -41,8 +41,8 @@ from node.deployment import open_deployment
 from node.entries import BlockEntry, decode_entry
 from node.epochs import EpochKeeper, Timing
 from node.escrow import Escrow, confirm_escrow
+from node.ethereum.commit_decision import CommitterSettings
 from node.ethereum.committer import Committer
-from node.ethereum.decision import CommitterSettings
 from node.ethereum.endpoint import Endpoint
 from node.ethereum.faults import EthereumFault, WrongDeployment
 from node.ethereum.gateway import Gateway

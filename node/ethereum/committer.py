@@ -1,6 +1,6 @@
 """The committer: brings every sealed commitment onto Ethereum, in order, exactly once, and knows where each one is.
 
-`node.ethereum.decision` decides; this loop looks, acts, and writes down before it acts. If the process dies:
+`node.ethereum.commit_decision` decides; this loop looks, acts, and writes down before it acts. If the process dies:
 - before a signed transaction is in the store: it was never sent; another one is signed after the restart;
 - after that, sent or not: the same bytes are sent again, or found to be mined;
 - after it was mined: the commitment is found in the contract's logs and adopted, as anybody else's would be.
@@ -18,7 +18,7 @@ from chain.commitment import NO_COMMITMENT, Commitment, compute_stored_hash, has
 from chain.errors import BrokenInvariant
 from chain.primitives import Hash, Signature
 from node.ethereum.change import Change
-from node.ethereum.decision import (
+from node.ethereum.commit_decision import (
     DAY_MS,
     ORDINARY,
     Account,

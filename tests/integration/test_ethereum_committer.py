@@ -9,8 +9,8 @@ import pytest
 
 from chain.commitment import NO_COMMITMENT, Commitment, compute_stored_hash, hash_commitment
 from chain.primitives import ETHER
+from node.ethereum.commit_decision import CommitterSettings
 from node.ethereum.committer import Committer
-from node.ethereum.decision import CommitterSettings
 from node.ethereum.deploy import Call, Sender
 from node.ethereum.endpoint import Endpoint
 from node.ethereum.faults import Reverted, WrongDeployment

@@ -11,8 +11,8 @@ import pytest
 
 from chain.state import State
 from node import __version__, metrics
+from node.ethereum.commit_decision import CommitterSettings
 from node.ethereum.committer import Committer
-from node.ethereum.decision import CommitterSettings
 from node.ethereum.endpoint import Endpoint
 from node.ethereum.faults import EthereumFault
 from node.ethereum.reserves import AssetReserves, Reading, Reserves

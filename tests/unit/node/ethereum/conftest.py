@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from node.ethereum.commit_decision import CommitterSettings
 from node.ethereum.committer import Committer
-from node.ethereum.decision import CommitterSettings
 from node.ethereum.store import EthereumStore
 from tests.unit.node.ethereum.simulated import ACCOUNT, L1_CHAIN_ID, SETTLEMENT, SimulatedL1
 

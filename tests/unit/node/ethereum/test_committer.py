@@ -10,8 +10,8 @@ import pytest
 
 from chain.commitment import NO_COMMITMENT, hash_commitment
 from chain.errors import BrokenInvariant
+from node.ethereum.commit_decision import DAY_MS, Situation
 from node.ethereum.committer import Committer, Funds
-from node.ethereum.decision import DAY_MS, Situation
 from node.ethereum.faults import ContractError, WrongDeployment
 from node.ethereum.l1 import SendOutcome, SendResult
 from node.ethereum.store import EthereumStore

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.ethereum.decision import (
+from node.ethereum.commit_decision import (
     ORDINARY,
     Account,
     Adopt,
