@@ -1,8 +1,10 @@
 """Compiles the contracts: `python -m contracts.build [--check]`.
 
-Writes one artifact for each contract of `src/` to `artifacts/`. `--check` writes nothing and fails unless the artifacts
-there are what the sources compile to, byte for byte. Libraries and compiler come from `npm ci` in this directory; where
-py-solc-x has a native compiler of the pinned version installed, that one compiles instead, to the same bytes.
+Writes one artifact for each contract of `src/` to `artifacts/`, and beside that of a contract that is deployed for real
+`<name>.input.json`: just what its artifact is compiled from, for those who publish sources. `--check` writes nothing
+and fails unless all that is there is what the sources compile to, byte for byte. Libraries and compiler come from `npm
+ci` in this directory; where py-solc-x has a native compiler of the pinned version installed, that one compiles instead,
+to the same bytes.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,16 @@ SETTINGS: dict[str, Any] = {
     # The hash would change with every comment and with the path of the checkout.
     "metadata": {"bytecodeHash": "none"},
 }
-OUTPUTS = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "storageLayout"]
+OUTPUTS = [
+    "abi",
+    "evm.bytecode.object",
+    "evm.deployedBytecode.object",
+    "evm.deployedBytecode.immutableReferences",
+    "storageLayout",
+]
+
+PUBLISHED = {"Settlement": "src/Settlement.sol"}
+"""Contract to source unit, of those whose source is to be published where they are deployed."""
 
 
 class BuildError(Exception):
@@ -55,11 +67,39 @@ def main() -> int:
 def build() -> dict[str, bytes]:
     """File name to content of every artifact."""
     sources = collect_sources()
-    standard_input = {
+    artifacts: dict[str, bytes] = {}
+    for name, unit in sorted(PUBLISHED.items()):
+        # From its own sources alone: what is published is what was compiled, and nothing else.
+        standard_input = make_standard_input(sources, [unit], {"*": {"*": OUTPUTS, "": ["ast"]}})
+        artifacts[f"{name}.input.json"] = (json.dumps(standard_input, indent=2) + "\n").encode()
+        compiled = compile_artifacts(standard_input)
+        artifacts[f"{name}.json"] = compiled[f"{name}.json"]
+    others = [unit for unit in sources if unit.startswith("src/") and unit not in PUBLISHED.values()]
+    selection = {"*": {"": ["ast"]}} | {unit: {"*": OUTPUTS} for unit in others}
+    compiled = compile_artifacts(make_standard_input(sources, others, selection))
+    twice = sorted(artifacts.keys() & compiled.keys())
+    if twice:
+        raise BuildError(f"two contracts make {' '.join(twice)}")
+    return dict(sorted((artifacts | compiled).items()))
+
+
+def make_standard_input(sources: dict[str, str], units: list[str], selection: dict[str, Any]) -> dict[str, Any]:
+    """The compiler's input for those units and all that they import, directly or not."""
+    pending, reached = list(units), set()
+    while pending:
+        name = pending.pop()
+        if name not in reached:
+            reached.add(name)
+            pending += find_imports(name, sources[name])
+    return {
         "language": "Solidity",
-        "sources": {name: {"content": content} for name, content in sources.items()},
-        "settings": SETTINGS | {"outputSelection": {"*": {"*": OUTPUTS}}},
+        "sources": {name: {"content": sources[name]} for name in sorted(reached)},
+        "settings": SETTINGS | {"outputSelection": selection},
     }
+
+
+def compile_artifacts(standard_input: dict[str, Any]) -> dict[str, bytes]:
+    """File name to content, of every contract of ours that the input asks for and that has code of its own."""
     version, output = compile_standard(standard_input)
     complaints = [error["formattedMessage"] for error in output.get("errors", []) if is_complaint(error)]
     if complaints:
@@ -69,16 +109,18 @@ def build() -> dict[str, bytes]:
 
     # Without the platform: every build of a version gives the same code.
     compiler = {"version": re.sub(r"^([^+]+\+commit\.[0-9a-f]+).*$", r"\1", version), "settings": SETTINGS}
+    names = {number: name for tree in output["sources"].values() for number, name in iterate_variables(tree["ast"])}
     artifacts: dict[str, bytes] = {}
     for source, contracts in sorted(output["contracts"].items()):
         if not source.startswith("src/"):
             continue
         for name, contract in sorted(contracts.items()):
-            if not contract["evm"]["bytecode"]["object"] or is_library(sources[source], name):
+            content = standard_input["sources"][source]["content"]
+            if not contract["evm"]["bytecode"]["object"] or is_library(content, name):
                 continue  # interfaces have no code of their own, and libraries are part of the contracts that use them
             if f"{name}.json" in artifacts:
                 raise BuildError(f"two contracts are named {name}")
-            artifacts[f"{name}.json"] = encode_artifact(name, contract, compiler)
+            artifacts[f"{name}.json"] = encode_artifact(name, contract, compiler, names)
     return artifacts
 
 
@@ -93,10 +135,13 @@ def collect_sources() -> dict[str, str]:
             continue
         content = (ROOT / name if name.startswith("src/") else NODE_MODULES / name).read_text()
         sources[name] = content
-        pending += [
-            resolve(name, imported) for imported in re.findall(r'^import [^"]*"([^"]+)";', content, re.MULTILINE)
-        ]
+        pending += find_imports(name, content)
     return dict(sorted(sources.items()))
+
+
+def find_imports(name: str, content: str) -> list[str]:
+    """Source unit names, as they stand in it."""
+    return [resolve(name, imported) for imported in re.findall(r'^import [^"]*"([^"]+)";', content, re.MULTILINE)]
 
 
 def resolve(importer: str, imported: str) -> str:
@@ -166,13 +211,32 @@ def is_library(source: str, name: str) -> bool:
     return re.search(rf"^library {name}\b", source, re.MULTILINE) is not None
 
 
-def encode_artifact(name: str, contract: dict[str, Any], compiler: dict[str, Any]) -> bytes:
+def iterate_variables(tree: Any) -> Iterator[tuple[int, str]]:
+    """(number, name) of every variable that a syntax tree declares."""
+    if isinstance(tree, list):
+        for item in tree:
+            yield from iterate_variables(item)
+    elif isinstance(tree, dict):
+        if tree.get("nodeType") == "VariableDeclaration":
+            yield tree["id"], tree["name"]
+        for item in tree.values():
+            yield from iterate_variables(item)
+
+
+def encode_artifact(name: str, contract: dict[str, Any], compiler: dict[str, Any], names: dict[int, str]) -> bytes:
+    references = contract["evm"]["deployedBytecode"].get("immutableReferences", {})
+    if any(place["length"] != 32 for places in references.values() for place in places):
+        raise BuildError(f"{name} has an immutable that is no word")
+    places = {names[int(number)]: sorted(place["start"] for place in found) for number, found in references.items()}
+    if len(places) != len(references):
+        raise BuildError(f"two immutables of {name} have one name")
     artifact = {
         "contractName": name,
         "compiler": compiler,
         "abi": contract["abi"],
         "bytecode": "0x" + contract["evm"]["bytecode"]["object"],
         "deployedBytecode": "0x" + contract["evm"]["deployedBytecode"]["object"],
+        "immutables": dict(sorted(places.items())),
         "storageLayout": normalise_layout(contract["storageLayout"]),
     }
     return (json.dumps(artifact, indent=2) + "\n").encode()

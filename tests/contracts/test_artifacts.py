@@ -9,8 +9,8 @@ import pytest
 from eth_abi import encode
 from eth_utils import keccak
 
-from contracts import ARTIFACTS, load_artifact
-from contracts.build import COMPILER_VERSION, SETTINGS, SOURCES, normalise_layout, resolve
+from contracts import ARTIFACTS, compute_commit_gas, load_artifact, load_gas, load_standard_input
+from contracts.build import COMPILER_VERSION, NODE_MODULES, SETTINGS, SOURCES, normalise_layout, resolve
 from tests.contracts import reference
 from tests.contracts.ledger import Ledger
 
@@ -76,9 +76,9 @@ def test_the_interface_is_exactly_this(kind: str, expected: list[str]) -> None:
 
 
 def test_artifacts_say_how_they_were_made() -> None:
-    for path in ARTIFACTS.glob("*.json"):
-        artifact = load_artifact(path.stem)
-        assert artifact.name == path.stem
+    for name in find_names():
+        artifact = load_artifact(name)
+        assert artifact.name == name
         assert artifact.compiler["version"].startswith(f"{COMPILER_VERSION}+commit.")
         assert artifact.compiler["settings"] == SETTINGS
         assert artifact.bytecode and artifact.deployed_bytecode
@@ -90,7 +90,50 @@ def test_every_contract_of_the_sources_is_there() -> None:
     names = set()
     for path in SOURCES.rglob("*.sol"):
         names |= set(re.findall(r"^contract (\w+)", path.read_text(), re.MULTILINE))
-    assert names == {path.stem for path in ARTIFACTS.glob("*.json")}
+    assert names == find_names()
+
+
+def test_the_source_to_publish_is_all_that_the_contract_is_made_of_and_nothing_else() -> None:
+    """`make check-contracts` compiles just this, and compares."""
+    given = load_standard_input("Settlement")
+    for name, source in given["sources"].items():
+        ours = SOURCES.parent / name
+        path = ours if name.startswith("src/") else NODE_MODULES / name
+        assert source == {"content": path.read_text()}
+        assert "SPDX-License-Identifier: " in source["content"]
+        assert name.startswith(("src/", "@openzeppelin/contracts/")) and not name.startswith("src/test/")
+    assert {"src/Settlement.sol", "@openzeppelin/contracts/utils/math/Math.sol"} <= given["sources"].keys()
+    assert given["language"] == "Solidity"
+    settings = {key: value for key, value in given["settings"].items() if key != "outputSelection"}
+    assert settings == load_artifact("Settlement").compiler["settings"]
+    with pytest.raises(FileNotFoundError):
+        load_standard_input("TestToken")
+
+
+def test_immutables_are_named_and_their_places_empty() -> None:
+    artifact = load_artifact("Settlement")
+    declared = set(re.findall(r"immutable override (\w+);", (SOURCES / "Settlement.sol").read_text()))
+    assert artifact.immutables.keys() == declared
+    for places in artifact.immutables.values():
+        assert places
+        for place in places:
+            assert artifact.deployed_bytecode[place : place + 32] == bytes(32)
+            assert artifact.deployed_bytecode[place - 1] == 0x7F  # PUSH32
+
+
+@pytest.mark.parametrize("asset_count", [1, 2, 3, 4, 9, 32])
+def test_a_commitment_costs_what_was_measured_or_lies_on_the_line_between(asset_count: int) -> None:
+    measured = {1: "commit, 1 asset", 2: "commit, 2 assets", 4: "commit, 4 assets"}
+    gas = compute_commit_gas(asset_count)
+    if asset_count in measured:
+        assert gas == load_gas()[measured[asset_count]]
+    else:
+        slope = (compute_commit_gas(4) - compute_commit_gas(2)) / 2
+        assert abs(gas - (compute_commit_gas(2) + slope * (asset_count - 2))) <= 1
+
+
+def find_names() -> set[str]:
+    return {path.stem for path in ARTIFACTS.glob("*.json") if not path.stem.endswith(".input")}
 
 
 def test_artifacts_name_no_place_on_a_machine() -> None:
