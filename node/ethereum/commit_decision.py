@@ -5,6 +5,7 @@ The promises, and where they are kept:
 - All attempts for it carry one nonce, the next free one of our account, so that at most one can be mined. Another nonce
   is taken only when that one is used up and the commitment is still not included.
 - What is on chain is adopted, whoever sent it; what a reorganisation took back is open again.
+- L1 time never goes back: what is older than something seen before is an endpoint that lags, and decides nothing.
 - A replacement raises both fees by at least an eighth, enough for every client's rule, and only once an L1 block has
   passed without it. Nothing costs more per gas, or may cost more per day, than the settings say.
 - Whatever keeps a commitment from Ethereum has a name.
@@ -34,6 +35,8 @@ class Situation(StrEnum):
     """Reading from the chain several commitments that were not known here."""
     WAITING_FOR_L1_TIME = "waiting_for_l1_time"
     """The newest L1 block is older than the cut, so the contract would call the cut a future one."""
+    WAITING_FOR_L1_BLOCK = "waiting_for_l1_block"
+    """The newest L1 block shown is older than one that was seen: another endpoint answered, a little behind."""
     IN_FLIGHT = "in_flight"
 
     # What follows needs somebody's eyes.
@@ -52,8 +55,12 @@ class Situation(StrEnum):
     """A later epoch is sealed, but the one that is next is not here."""
     DIVERGED = "diverged"
     """Another commitment than the one sealed here was included. Nothing that follows ours can be."""
+    KEY_MISSING = "key_missing"
+    """There is no key to pay with. What others send is adopted meanwhile."""
     L1_STALLED = "l1_stalled"
     """There are no new L1 blocks."""
+    L1_BEHIND = "l1_behind"
+    """The newest L1 block shown is far older than one that was seen."""
     L1_UNREACHABLE = "l1_unreachable"
     WRONG_CHAIN = "wrong_chain"
     NO_CONTRACT = "no_contract"
@@ -66,6 +73,7 @@ ORDINARY: Final = frozenset(
         Situation.IDLE,
         Situation.ADOPTING,
         Situation.WAITING_FOR_L1_TIME,
+        Situation.WAITING_FOR_L1_BLOCK,
         Situation.IN_FLIGHT,
     )
 )
@@ -79,7 +87,7 @@ class CommitterSettings(msgspec.Struct, frozen=True):
     rebroadcast_interval_ms: int = 12_000
     bump_interval_ms: int = 48_000
     stall_after_ms: int = 300_000
-    """The newest L1 block may be so old, by our clock, while a commitment is waiting."""
+    """The newest L1 block may be so old, by our clock, while a commitment is waiting, or if it is behind."""
     max_fee_wei: int = 200 * 10**9
     """Per gas, never offered more."""
     min_priority_fee_wei: int = 10**7
@@ -135,6 +143,10 @@ class State(msgspec.Struct, frozen=True):
     """Wei that attempts settled in the last 24 hours have cost."""
     last_broadcast: Mapping[Hash, tuple[int, SendResult]]
     """Attempt → when it was last sent (ms), and what the endpoint said. Not kept over a restart: all is due then."""
+    newest_l1_time: int = 0
+    """Unix seconds: of the newest L1 block looked at. Not kept over a restart: then that of the inclusion counts."""
+    key_problem: str | None = None
+    """Why there is no key to pay with; None if there is one."""
 
     @property
     def included_epoch(self) -> int:
@@ -148,7 +160,9 @@ class Account(msgspec.Struct, frozen=True):
     final_nonce: int
     """As of the newest final L1 block."""
     balance: int
-    suggested_tip: int
+    suggested_fees: Fees
+    """What the client would offer now: its tip, of EIP-1559, as `priority_fee` alone; or, on a chain without base fees,
+    its gas price as both."""
     receipts: Mapping[Hash, TxReceipt]
     """Of those open attempts whose nonce is used up, as far as there are any."""
 
@@ -161,14 +175,21 @@ class Simulation(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
+class Contract(msgspec.Struct, frozen=True):
+    """Where the contract stands."""
+
+    head: Head
+    inclusion_block_hash: Hash | None
+    """Hash of the block that now has the number of the newest known inclusion's; None if there is none."""
+
+
 class Observations(msgspec.Struct, frozen=True):
     """One look at Ethereum, as of its newest block."""
 
     now_ms: int
     latest: L1Block
-    head: Head
-    inclusion_block_hash: Hash | None
-    """Hash of the block that now has the number of the newest known inclusion's; None if there is none."""
+    contract: Contract | None = None
+    """None if nobody asked yet: a block that is behind is not asked about the contract."""
     account: Account | None = None
     """None if nobody asked yet: looked at only when something waits or is open."""
     simulation: Simulation | None = None
@@ -191,6 +212,10 @@ class Adopt(msgspec.Struct, frozen=True):
     last_epoch: int
 
 
+class LookAtContract(msgspec.Struct, frozen=True):
+    """Observe the contract, then decide again."""
+
+
 class LookAtAccount(msgspec.Struct, frozen=True):
     """Observe the account, then decide again."""
 
@@ -206,8 +231,8 @@ class Settle(msgspec.Struct, frozen=True):
 
     attempt: Attempt
     outcome: AttemptOutcome
-    gas_used: int
-    effective_gas_price: int
+    tx_receipt: TxReceipt | None
+    """None if another transaction used its nonce."""
 
 
 class Sign(msgspec.Struct, frozen=True):
@@ -218,6 +243,7 @@ class Sign(msgspec.Struct, frozen=True):
     nonce: int
     gas_limit: int
     fees: Fees
+    is_legacy: bool = False
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -226,7 +252,7 @@ class Send(msgspec.Struct, frozen=True):
     attempt: Attempt
 
 
-Step: TypeAlias = Reopen | Adopt | LookAtAccount | Simulate | Settle
+Step: TypeAlias = Reopen | Adopt | LookAtContract | LookAtAccount | Simulate | Settle
 """What must be known, or noted, before anything can be decided."""
 
 Action: TypeAlias = Sign | Send
@@ -248,14 +274,19 @@ class Undecided(msgspec.Struct, frozen=True):
 
 
 def decide(state: State, seen: Observations) -> Decision | Undecided:
+    if is_behind(state, seen.latest):
+        return _decide_behind(state, seen)
     # What the chain shows comes first: nothing else is decided while the inclusions known here are not those up there.
-    if seen.head.epoch < state.included_epoch:
-        return _look_again(Reopen(seen.head.epoch + 1))
-    if state.inclusion is not None and seen.inclusion_block_hash != state.inclusion.l1_block_hash:
+    if seen.contract is None:
+        return _look_again(LookAtContract())
+    head = seen.contract.head
+    if head.epoch < state.included_epoch:
+        return _look_again(Reopen(head.epoch + 1))
+    if state.inclusion is not None and seen.contract.inclusion_block_hash != state.inclusion.l1_block_hash:
         return _look_again(Reopen(state.included_epoch))
-    if seen.head.epoch > state.included_epoch:
-        return _look_again(Adopt(state.included_epoch + 1, seen.head.epoch))
-    if seen.account is None and (state.waiting is not None or state.open_attempts):
+    if head.epoch > state.included_epoch:
+        return _look_again(Adopt(state.included_epoch + 1, head.epoch))
+    if state.key_problem is None and seen.account is None and (state.waiting is not None or state.open_attempts):
         return _look_again(LookAtAccount())
     settled = _settle_attempts(state, seen)
     if settled:
@@ -263,12 +294,32 @@ def decide(state: State, seen: Observations) -> Decision | Undecided:
 
     if state.diverged_epoch is not None:
         return Decision(Situation.DIVERGED, f"another commitment of epoch {state.diverged_epoch} was included")
+    if state.key_problem is not None:
+        missing = Decision(Situation.KEY_MISSING, f"there is no key to pay for commitments with: {state.key_problem}")
+        return _hold(state, seen, _find_newest(state.waiting), missing)
     if state.waiting is None or seen.account is None:
         return Decision(Situation.IDLE)
     if not state.waiting.is_seal_here:
         return Decision(Situation.SEAL_MISSING, f"epoch {state.waiting.epoch} is next")
     decision = _decide_waiting(state, state.waiting, seen, seen.account)
     return decision if isinstance(decision, Undecided) else _name_stall(state, seen, decision)
+
+
+def is_behind(state: State, latest: L1Block) -> bool:
+    """Whether the newest L1 block shown is older than what is known to be there. Its number says less: it may be lower
+    after a reorganisation, its time can not be for long."""
+    included_at = 0 if state.inclusion is None else state.inclusion.included_at
+    return latest.timestamp < max(state.newest_l1_time, included_at)
+
+
+def _decide_behind(state: State, seen: Observations) -> Decision:
+    """Nothing follows from a block that is behind; but what is on its way may be sent again, wherever it goes."""
+    is_long = seen.now_ms - seen.latest.timestamp * 1000 > state.settings.stall_after_ms
+    decision = Decision(
+        Situation.L1_BEHIND if is_long else Situation.WAITING_FOR_L1_BLOCK,
+        f"the newest L1 block shown, {seen.latest.number}, is older than one that was seen before",
+    )
+    return _hold(state, seen, _find_newest(state.waiting), decision)
 
 
 def _decide_waiting(state: State, waiting: Waiting, seen: Observations, account: Account) -> Decision | Undecided:
@@ -292,18 +343,19 @@ def _decide_attempt(
     state: State, waiting: Waiting, seen: Observations, account: Account, nonce: int, live: Attempt | None
 ) -> Decision | Undecided:
     """A new attempt: the first one with its nonce, or a dearer one in the place of `live`."""
-    settings = state.settings
+    settings, base_fee = state.settings, seen.latest.base_fee
     floor = _find_dearest([attempt for attempt in state.open_attempts if attempt.nonce == nonce])
-    fees = compute_fees(seen.latest.base_fee, account.suggested_tip, floor, settings)
+    fees = compute_fees(base_fee, account.suggested_fees, floor, settings)
     if fees is None and live is None and floor is not None:
         # An attempt of another epoch has this nonce, too dear to be replaced. If a pool still has it, it will be mined,
         # and frees us; if it was lost, the most that we may offer is taken.
-        fees = Fees(settings.max_fee_wei, min(compute_bump(floor.priority_fee), settings.max_fee_wei))
-    if fees is None or fees.max_fee < seen.latest.base_fee:
+        bumped = settings.max_fee_wei if base_fee is None else compute_bump(floor.priority_fee)
+        fees = Fees(settings.max_fee_wei, min(bumped, settings.max_fee_wei))
+    least = account.suggested_fees.max_fee if base_fee is None else base_fee
+    if fees is None or fees.max_fee < least:
         offered = 0 if floor is None else floor.max_fee
-        problem = (
-            f"the base fee is {seen.latest.base_fee} wei, the last offer {offered}, the cap {settings.max_fee_wei}"
-        )
+        wanted = "gas price" if base_fee is None else "base fee"
+        problem = f"the {wanted} is {least} wei, the last offer {offered}, the cap {settings.max_fee_wei}"
         return _hold(state, seen, live, Decision(Situation.FEE_CAP_REACHED, problem))
     simulation = seen.simulation
     if simulation is None:
@@ -328,7 +380,7 @@ def _decide_attempt(
     return Decision(
         Situation.IN_FLIGHT,
         f"epoch {waiting.epoch}, attempt {number}",
-        (Sign(waiting.epoch, number, nonce, gas_limit, fees),),
+        (Sign(waiting.epoch, number, nonce, gas_limit, fees, is_legacy=base_fee is None),),
     )
 
 
@@ -344,9 +396,9 @@ def _settle_attempts(state: State, seen: Observations) -> list[Settle]:
         if attempt.nonce >= account.final_nonce:
             continue
         if receipt is None:
-            settled.append(Settle(attempt, AttemptOutcome.REPLACED, 0, 0))
+            settled.append(Settle(attempt, AttemptOutcome.REPLACED, None))
         elif not receipt.is_success:
-            settled.append(Settle(attempt, AttemptOutcome.REVERTED, receipt.gas_used, receipt.effective_gas_price))
+            settled.append(Settle(attempt, AttemptOutcome.REVERTED, receipt))
     return settled
 
 
@@ -408,12 +460,16 @@ def compute_bump(fee: int) -> int:
     return max(fee + 1, -(-fee * 9 // 8))
 
 
-def compute_fees(base_fee: int, suggested_tip: int, floor: Fees | None, settings: CommitterSettings) -> Fees | None:
+def compute_fees(base_fee: int | None, suggested: Fees, floor: Fees | None, settings: CommitterSettings) -> Fees | None:
     """What to offer: twice the base fee, so that it holds through six full blocks (EIP-1559: an eighth each), and the
-    suggested tip; but enough more than `floor` to replace it, and never more than the cap. None: both do not fit."""
-    priority_fee = max(suggested_tip, settings.min_priority_fee_wei)
-    max_fee = 2 * base_fee + priority_fee
+    suggested tip; on a chain without base fees, the suggested gas price. But enough more than `floor` to replace it,
+    and never more than the cap. None: both do not fit."""
     least = Fees(0, 0) if floor is None else Fees(compute_bump(floor.max_fee), compute_bump(floor.priority_fee))
+    priority_fee = max(suggested.priority_fee, settings.min_priority_fee_wei)
+    if base_fee is None:
+        price = min(max(suggested.max_fee, priority_fee, least.max_fee, least.priority_fee), settings.max_fee_wei)
+        return None if price < max(least.max_fee, least.priority_fee) else Fees(price, price)
+    max_fee = 2 * base_fee + priority_fee
     max_fee = min(max(max_fee, least.max_fee), settings.max_fee_wei)
     priority_fee = min(max(priority_fee, least.priority_fee), max_fee)
     if max_fee < least.max_fee or priority_fee < least.priority_fee:
@@ -431,6 +487,13 @@ def compute_spent(settled: int, open_attempts: Sequence[Attempt], account: Accou
 def compute_gas_limit(estimate: int) -> int:
     """A quarter more: the state may move between the estimate and the block."""
     return estimate + estimate // 4
+
+
+def _find_newest(waiting: Waiting | None) -> Attempt | None:
+    """The newest attempt, if it may still be mined."""
+    if waiting is None or not waiting.attempts or waiting.attempts[-1].outcome is not None:
+        return None
+    return waiting.attempts[-1]
 
 
 def _find_dearest(attempts: list[Attempt]) -> Fees | None:

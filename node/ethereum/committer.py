@@ -8,6 +8,7 @@
 
 import asyncio
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +17,7 @@ from eth_account.signers.local import LocalAccount
 
 from chain.commitment import NO_COMMITMENT, Commitment, compute_stored_hash, hash_commitment
 from chain.errors import BrokenInvariant
-from chain.primitives import Hash, Signature
+from chain.primitives import Address, Hash, Signature
 from node.ethereum.change import Change
 from node.ethereum.commit_decision import (
     DAY_MS,
@@ -25,8 +26,10 @@ from node.ethereum.commit_decision import (
     Action,
     Adopt,
     CommitterSettings,
+    Contract,
     Decision,
     LookAtAccount,
+    LookAtContract,
     Observations,
     Reopen,
     Send,
@@ -43,17 +46,34 @@ from node.ethereum.commit_decision import (
 )
 from node.ethereum.faults import EthereumFault, Reverted, RpcError, WrongDeployment
 from node.ethereum.gateway import Gateway
-from node.ethereum.l1 import CommittedEvent, Deployment, L1Block, SendOutcome, SendResult
+from node.ethereum.l1 import CommittedEvent, Deployment, L1Block, SendOutcome, SendResult, TxReceipt
 from node.ethereum.store import EthereumStore
-from node.ethereum.submission import Attempt, EpochState, EpochStatus, Inclusion, Seal
+from node.ethereum.submission import Attempt, AttemptOutcome, EpochState, EpochStatus, Fees, Inclusion, Seal
 
 _MAX_ROUNDS: Final = 16
 """Of look and decide in one tick: a chain that changes under our eyes more often is read again at the next."""
 _MAX_PAUSE_MS: Final = 30_000
+_MAX_PROBLEM: Final = 300
+"""Characters kept of why an attempt was reverted."""
+_MAX_CLOCK_LAG_S: Final = 900
+"""An L1 block further ahead of our clock says nothing about what is behind: it, or our clock, is wrong."""
 _BALANCE_AGE_MS: Final = 60_000
 """How old the balance that is shown may become while nothing waits, and so nobody looks at the account."""
 
 _log = structlog.get_logger("node.ethereum.committer")
+
+
+LOW_FUNDS_COUNT: Final = 48
+"""Commitments: with a balance for fewer, two days of hours, somebody should send ether."""
+_TYPICAL_GAS: Final = 100_000
+"""Of a commitment, before the first one is known."""
+
+
+class FundsLevel(StrEnum):
+    UNKNOWN = "unknown"
+    """The balance, or what gas costs, has not been read yet."""
+    LOW = "low"
+    ENOUGH = "enough"
 
 
 class Funds(msgspec.Struct, frozen=True):
@@ -69,7 +89,25 @@ class Funds(msgspec.Struct, frozen=True):
     max_fee: int
     """Per gas: the cap."""
     base_fee: int | None
-    """Per gas: of the newest L1 block seen."""
+    """Per gas: of the newest L1 block seen; None before one was seen, and on a chain without base fees."""
+    gas_price: int | None = None
+    """Per gas: what would be offered now, at least; None if that is not known."""
+    commitment_gas: int = _TYPICAL_GAS
+    """What the last commitment took."""
+
+    @property
+    def payable_count(self) -> int | None:
+        """Commitments that the balance pays for at the fees of now; None if it, or they, are not known."""
+        if self.balance is None or not self.gas_price:
+            return None
+        return self.balance // (self.gas_price * self.commitment_gas)
+
+    @property
+    def level(self) -> FundsLevel:
+        count = self.payable_count
+        if count is None:
+            return FundsLevel.UNKNOWN
+        return FundsLevel.LOW if count < LOW_FUNDS_COUNT else FundsLevel.ENOUGH
 
 
 class Committer:
@@ -82,18 +120,18 @@ class Committer:
         self,
         gateway: Gateway,
         store: EthereumStore,
-        account: LocalAccount,
+        account: LocalAccount | None,
         deployment: Deployment,
         settings: CommitterSettings,
         clock: Callable[[], int],
     ) -> None:
-        """`clock`: milliseconds since 1970."""
+        """`account`: who pays; None if the key is not there yet. `clock`: milliseconds since 1970."""
         self.change = Change()
         """Notified when the state of an epoch, `mined_epoch`, `final_epoch` or the situation changes."""
         self._gateway = gateway
         self._store = store
         self._account = account
-        self._address = bytes.fromhex(account.address[2:])
+        self._key_problem = "its file is not there"
         self._deployment = deployment
         self._settings = settings
         self._clock = clock
@@ -111,6 +149,7 @@ class Committer:
         self._seen: Observations | None = None
         self._seen_with: Inclusion | None = None
         """The newest inclusion known when that was seen."""
+        self._newest_l1_time = 0
         self._final_block: L1Block | None = None
         self._agreed_epoch = 0
         """Up to here, what is included is what was sealed here."""
@@ -145,17 +184,36 @@ class Committer:
         """Of all epochs: those of which it is not known what became of them."""
         return self._open_attempts
 
+    def take_account(self, account: LocalAccount) -> None:
+        """The key to pay with has come."""
+        self._account, self._seen = account, None
+        self._wake.set()
+
     def get_funds(self) -> Funds:
         settled = self._store.get_spent(self._clock() - DAY_MS)
         balance, l1_block, _ = (None, 0, 0) if self._balance is None else self._balance
+        seen, account = self._seen, None if self._seen is None else self._seen.account
+        base_fee = None if seen is None else seen.latest.base_fee
+        suggested = 0 if account is None else account.suggested_fees.priority_fee
+        gas_price = (base_fee or 0) + max(suggested, self._settings.min_priority_fee_wei)
         return Funds(
             balance=balance,
             balance_l1_block=l1_block,
             daily_budget=self._settings.daily_budget_wei,
-            spent=compute_spent(settled, self._open_attempts, None if self._seen is None else self._seen.account),
+            spent=compute_spent(settled, self._open_attempts, account),
             max_fee=self._settings.max_fee_wei,
-            base_fee=None if self._seen is None else self._seen.latest.base_fee,
+            base_fee=base_fee,
+            gas_price=None if seen is None else min(gas_price, self._settings.max_fee_wei),
+            commitment_gas=_TYPICAL_GAS if self._inclusion is None else self._inclusion.gas_used,
         )
+
+    @property
+    def has_key(self) -> bool:
+        return self._account is not None
+
+    def say_key_problem(self, problem: str) -> None:
+        """Why there is no key yet."""
+        self._key_problem = problem
 
     async def submit(self, commitment: Commitment, signature: Signature) -> None:
         """Takes a commitment over. Durable when it returns. The same again changes nothing.
@@ -215,7 +273,7 @@ class Committer:
             "is_ok": self._situation in ORDINARY,
             "since": self._since,
             "detail": self._detail,
-            "account": self._account.address,
+            "account": None if self._account is None else self._account.address,
             "balance": None if account is None else account.balance,
             "sealed_epoch": self._newest_sealed,
             "mined_epoch": self.mined_epoch,
@@ -264,8 +322,7 @@ class Committer:
                 seen = await self._take(step, seen)
         else:
             raise EthereumFault(f"the chain changed {_MAX_ROUNDS} times while it was read")
-        is_new_block = self._seen is None or self._seen.latest.hash != seen.latest.hash
-        self._seen, self._seen_with = seen, self._inclusion
+        is_new_block = self._remember_seen(seen)
         is_end = decision.situation in (Situation.HALTED, Situation.DIVERGED)
         self.end = f"{decision.situation}: {decision.detail}" if is_end else None
         self._enter(decision.situation, decision.detail)
@@ -275,15 +332,32 @@ class Committer:
             after = decide(self._remember(), seen)
             if isinstance(after, Decision):
                 self._enter(after.situation, after.detail)
+        if seen.contract is None:
+            return
         if is_new_block or self._final_block is None:
             await self._advance_final_epoch(seen.latest)
-        if self._balance is None or self._clock() - self._balance[2] >= _BALANCE_AGE_MS:
-            balance = await self._gateway.get_balance(self._address, seen.latest.number)
+        if self._account is not None and (self._balance is None or self._is_balance_old(self._balance[2])):
+            balance = await self._gateway.get_balance(_get_address(self._account), seen.latest.number)
             self._balance = (balance, seen.latest.number, self._clock())
+
+    def _remember_seen(self, seen: Observations) -> bool:
+        """Whether it is a new block. One that is behind is not remembered."""
+        if seen.contract is None:
+            return False
+        is_new_block = self._seen is None or self._seen.latest.hash != seen.latest.hash
+        self._seen, self._seen_with = seen, self._inclusion
+        if seen.latest.timestamp <= self._clock() // 1000 + _MAX_CLOCK_LAG_S:
+            self._newest_l1_time = seen.latest.timestamp
+        return is_new_block
+
+    def _is_balance_old(self, read_at: int) -> bool:
+        return not 0 <= self._clock() - read_at < _BALANCE_AGE_MS
 
     async def _take(self, step: Step, seen: Observations) -> Observations:
         """Returns what is seen after it."""
         match step:
+            case LookAtContract():
+                return msgspec.structs.replace(seen, contract=await self._look_at_contract(seen.latest))
             case LookAtAccount():
                 return msgspec.structs.replace(seen, account=await self._look_at_account(seen.latest))
             case Simulate(epoch):
@@ -298,12 +372,8 @@ class Committer:
             case Adopt():
                 await self._adopt(step, seen.latest)
                 return await self._look()
-            case Settle(attempt, outcome, gas_used, price):
-                _log.info("attempt_settled", epoch=attempt.epoch, attempt=attempt.number, outcome=str(outcome))
-                await asyncio.to_thread(
-                    self._store.settle_attempt, attempt.hash, outcome, gas_used, price, self._clock()
-                )
-                self._load()
+            case Settle(attempt, outcome, tx_receipt):
+                await self._settle(attempt, outcome, tx_receipt)
                 return seen
 
     async def _act(self, action: Action, seen: Observations) -> None:
@@ -329,15 +399,14 @@ class Committer:
             self._seen is not None
             and self._seen.latest.hash == latest.hash
             and self._seen_with == self._inclusion
-            and self._seen.head.epoch == self.mined_epoch
+            and self._seen.contract is not None
+            and self._seen.contract.head.epoch == self.mined_epoch
         ):
             return msgspec.structs.replace(self._seen, now_ms=now_ms)
-        return Observations(
-            now_ms=now_ms,
-            latest=latest,
-            head=await self._gateway.get_head(latest.number),
-            inclusion_block_hash=await self._look_at_inclusion(latest),
-        )
+        return Observations(now_ms, latest)
+
+    async def _look_at_contract(self, latest: L1Block) -> Contract:
+        return Contract(await self._gateway.get_head(latest.number), await self._look_at_inclusion(latest))
 
     async def _look_at_inclusion(self, latest: L1Block) -> Hash | None:
         """Empty if there is no such block now."""
@@ -350,13 +419,13 @@ class Committer:
         return block.hash
 
     async def _look_at_account(self, latest: L1Block) -> Account:
-        gateway, address = self._gateway, self._address
+        gateway, address = self._gateway, _get_address(self._account)
         final = await gateway.get_final_block(latest, self._settings.confirmations)
-        nonce, final_nonce, balance, tip = await asyncio.gather(
+        nonce, final_nonce, balance, fees = await asyncio.gather(
             gateway.get_nonce(address, latest.number),
             gateway.get_nonce(address, final.number),
             gateway.get_balance(address, latest.number),
-            gateway.get_suggested_tip(),
+            self._get_suggested_fees(latest),
         )
         receipts = {}
         for attempt in self._open_attempts:
@@ -365,11 +434,18 @@ class Committer:
                 if receipt is not None:
                     receipts[attempt.hash] = receipt
         self._balance = (balance, latest.number, self._clock())
-        return Account(nonce, final_nonce, balance, tip, receipts)
+        return Account(nonce, final_nonce, balance, fees, receipts)
+
+    async def _get_suggested_fees(self, latest: L1Block) -> Fees:
+        if latest.base_fee is not None:
+            return Fees(0, await self._gateway.get_suggested_tip())
+        price = await self._gateway.get_suggested_gas_price()
+        return Fees(price, price)
 
     async def _simulate(self, epoch: int) -> Simulation:
+        sender = _get_address(self._account)
         try:
-            return Simulation(gas=await self._gateway.estimate_commit_gas(self._address, self._encode_commit(epoch)))
+            return Simulation(gas=await self._gateway.estimate_commit_gas(sender, self._encode_commit(epoch)))
         except Reverted as reverted:
             return Simulation(error=reverted.error)
         except RpcError as error:
@@ -446,15 +522,47 @@ class Committer:
         )
         self.change.notify()
 
+    async def _settle(self, attempt: Attempt, outcome: AttemptOutcome, tx_receipt: TxReceipt | None) -> None:
+        gas_used, price, problem = 0, 0, ""
+        if tx_receipt is not None:
+            gas_used, price = tx_receipt.gas_used, tx_receipt.effective_gas_price
+            problem = await self._explain(attempt, tx_receipt)
+        _log.info("attempt_settled", epoch=attempt.epoch, attempt=attempt.number, outcome=str(outcome), problem=problem)
+        await asyncio.to_thread(
+            self._store.settle_attempt, attempt.hash, outcome, gas_used, price, self._clock(), problem
+        )
+        self._load()
+        self.change.notify()
+
+    async def _explain(self, attempt: Attempt, tx_receipt: TxReceipt) -> str:
+        """Why it was reverted, as far as the chain still knows: clients forget old states."""
+        if tx_receipt.gas_used >= attempt.gas_limit:
+            return "out of gas"
+        sender, data = _get_address(self._account), self._encode_commit(attempt.epoch)
+        try:
+            error = await self._gateway.explain_commit(sender, data, tx_receipt.l1_block)
+        except RpcError as fault:
+            return f"not known: {fault.message}"[:_MAX_PROBLEM]
+        return "not known: played again, it is taken" if error is None else str(error)[:_MAX_PROBLEM]
+
     def _sign(self, action: Sign, latest: L1Block) -> Attempt:
+        if self._account is None:
+            raise BrokenInvariant("a transaction is to be signed, but there is no key")
+        fees: dict[str, Any] = (
+            {"gasPrice": action.fees.max_fee}
+            if action.is_legacy
+            else {
+                "type": 2,
+                "maxFeePerGas": action.fees.max_fee,
+                "maxPriorityFeePerGas": action.fees.priority_fee,
+            }
+        )
         signed = self._account.sign_transaction(
             {
-                "type": 2,
+                **fees,
                 "chainId": self._gateway.l1_chain_id,
                 "nonce": action.nonce,
                 "gas": action.gas_limit,
-                "maxFeePerGas": action.fees.max_fee,
-                "maxPriorityFeePerGas": action.fees.priority_fee,
                 "to": self._gateway.settlement,
                 "value": 0,
                 "data": self._encode_commit(action.epoch),
@@ -528,6 +636,8 @@ class Committer:
             next_own_nonce=self._next_own_nonce,
             spent=0 if waiting is None else self._store.get_spent(self._clock() - DAY_MS),
             last_broadcast=self._broadcasts,
+            newest_l1_time=self._newest_l1_time,
+            key_problem=None if self._account is not None else self._key_problem,
         )
 
     def _enter(self, situation: Situation, detail: str) -> None:
@@ -538,6 +648,12 @@ class Committer:
         log("committer_situation", situation=str(situation), detail=detail, before=str(self._situation))
         self._situation, self._since = situation, self._clock()
         self.change.notify()
+
+
+def _get_address(account: LocalAccount | None) -> Address:
+    if account is None:
+        raise BrokenInvariant("the account is to be looked at, but there is no key")
+    return bytes.fromhex(account.address[2:])
 
 
 _LOG_BY_OUTCOME: Final = {

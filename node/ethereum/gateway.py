@@ -15,7 +15,7 @@ from chain.params import Domain
 from chain.primitives import ADDRESS_SIZE, HASH_SIZE, MAX_ASSETS, MAX_U64, MAX_U256, Address, Hash, Signature
 from node.ethereum.abi import encode_topic, load_abi
 from node.ethereum.endpoint import Transport
-from node.ethereum.faults import EthereumFault, Reverted, RpcError, WrongDeployment
+from node.ethereum.faults import ContractError, EthereumFault, Reverted, RpcError, WrongDeployment
 from node.ethereum.l1 import (
     MAX_WEI_PER_GAS,
     CommittedEvent,
@@ -56,7 +56,10 @@ _CONSTANTS: Final = (
 
 _SEND_WORDS: Final = (
     # geth, reth and anvil; Erigon; Nethermind; Besu: each has words of its own, and the codes say even less.
-    (SendOutcome.ALREADY_KNOWN, ("already known", "already imported", "alreadyknown", "known transaction")),
+    (
+        SendOutcome.ALREADY_KNOWN,
+        ("already known", "already imported", "alreadyknown", "known transaction", "existing tx with same hash"),
+    ),
     (SendOutcome.NONCE_TOO_LOW, ("nonce too low", "oldnonce", "nonce is too low", "nonce has already been used")),
     (
         SendOutcome.UNDERPRICED,
@@ -304,6 +307,10 @@ class Gateway:
                 return 0
             raise
 
+    async def get_suggested_gas_price(self) -> int:
+        """Wei per gas that the client would offer in a legacy transaction now."""
+        return decode_quantity(await self._ask("eth_gasPrice", []), MAX_WEI_PER_GAS)
+
     def encode_commit(self, previous: Commitment, commitment: Commitment, signature: Signature) -> bytes:
         """The call data of `commit`."""
         return self._abi.encode_call("commit", _make_tuple(previous), _make_tuple(commitment), signature)
@@ -312,6 +319,15 @@ class Gateway:
         """Raises `Reverted` with the contract's error, besides the usual."""
         call = {"from": _to_hex(sender), "to": _to_hex(self.settlement), "data": _to_hex(data)}
         return decode_quantity(await self._ask_contract("eth_estimateGas", [call, "latest"]), MAX_U64)
+
+    async def explain_commit(self, sender: Address, data: bytes, at: int) -> ContractError | None:
+        """What the contract says to the call after block `at`; None if it would take it."""
+        call = {"from": _to_hex(sender), "to": _to_hex(self.settlement), "data": _to_hex(data)}
+        try:
+            await self._ask_contract("eth_call", [call, hex(at)])
+        except Reverted as reverted:
+            return reverted.error
+        return None
 
     async def send(self, raw: bytes) -> SendResult:
         """Broadcasts a signed transaction. What the endpoint says to it is a result, not an error."""
@@ -442,13 +458,12 @@ def decode_receipt(form: Any) -> TxReceipt:
 def decode_block(form: Any) -> L1Block:
     if not isinstance(form, dict):
         raise EthereumFault("a block that is not an object")
-    if form.get("baseFeePerGas") is None:
-        raise EthereumFault("the chain has no base fee (EIP-1559), which sending here relies on")
+    base_fee = form.get("baseFeePerGas")
     return L1Block(
         number=decode_quantity(form.get("number"), MAX_U64),
         hash=decode_data(form.get("hash"), HASH_SIZE),
         timestamp=decode_quantity(form.get("timestamp"), MAX_U64),
-        base_fee=decode_quantity(form.get("baseFeePerGas"), MAX_WEI_PER_GAS),
+        base_fee=None if base_fee is None else decode_quantity(base_fee, MAX_WEI_PER_GAS),
     )
 
 

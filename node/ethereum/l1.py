@@ -17,8 +17,8 @@ class L1Block(msgspec.Struct, frozen=True):
     number: int
     hash: Hash
     timestamp: int
-    base_fee: int
-    """Wei per gas."""
+    base_fee: int | None
+    """Wei per gas; None on a chain without EIP-1559."""
 
 
 class Deployment(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ Writers may be on any thread; readers have a connection of their own, and do not
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -18,13 +18,14 @@ import structlog
 
 from chain.commitment import decode_commitment, encode_commitment
 from chain.primitives import Address, Hash
+from node.ethereum.credited import Anchor, CreditedDeposit
 from node.ethereum.faults import WrongDeployment
 from node.ethereum.submission import Attempt, AttemptOutcome, Fees, Inclusion, Seal
 from node.sqlite_files import is_damage, remove
 
 _log = structlog.get_logger("node.ethereum.store")
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE deployment (l1_chain_id INTEGER NOT NULL, settlement BLOB NOT NULL);
 CREATE TABLE seal (
@@ -49,6 +50,7 @@ CREATE TABLE attempt (
     gas_used INTEGER,
     effective_gas_price INTEGER,
     settled_at INTEGER,
+    problem TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (epoch, number)
 ) WITHOUT ROWID;
 CREATE INDEX attempt_open ON attempt (nonce) WHERE outcome IS NULL;
@@ -67,9 +69,28 @@ CREATE TABLE final_epoch (epoch INTEGER NOT NULL);
 INSERT INTO final_epoch VALUES (0);
 CREATE TABLE cursor (l1_block INTEGER NOT NULL, l1_block_hash BLOB NOT NULL);
 """
+_MIGRATIONS: Final = {
+    1: "ALTER TABLE attempt ADD COLUMN problem TEXT NOT NULL DEFAULT ''",
+}
+"""Version → what makes the next one of it."""
+_CREDITED_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS credited (
+    asset BLOB NOT NULL,
+    deposit_index INTEGER NOT NULL,
+    account BLOB NOT NULL,
+    amount BLOB NOT NULL,
+    l1_block INTEGER NOT NULL,
+    l1_block_hash BLOB NOT NULL,
+    is_doubtful INTEGER NOT NULL,
+    PRIMARY KEY (asset, deposit_index)
+) WITHOUT ROWID
+"""
+"""Of no version: who does not know it does without it."""
+MAX_CREDITED_KEPT: Final = 2_000
+"""Of each asset's credited deposits: a reorganisation that takes back more is noticed by their count alone."""
 _ATTEMPT_COLUMNS: Final = (
     "epoch, number, hash, nonce, gas_limit, max_fee, priority_fee, raw, sent_at, l1_block, outcome, gas_used, "
-    "effective_gas_price"
+    "effective_gas_price, problem"
 )
 _INCLUSION_COLUMNS: Final = (
     "epoch, digest, included_at, l1_transaction, l1_block, l1_block_hash, gas_used, effective_gas_price"
@@ -123,7 +144,7 @@ class EthereumStore:
     def add_attempt(self, attempt: Attempt) -> None:
         with self._write() as cursor:
             cursor.execute(
-                f"INSERT INTO attempt ({_ATTEMPT_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                f"INSERT INTO attempt ({_ATTEMPT_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 (
                     attempt.epoch,
                     attempt.number,
@@ -138,6 +159,7 @@ class EthereumStore:
                     attempt.outcome,
                     attempt.gas_used,
                     attempt.effective_gas_price,
+                    attempt.problem,
                 ),
             )
 
@@ -150,10 +172,16 @@ class EthereumStore:
         return self._read_attempts("WHERE outcome IS NULL ORDER BY nonce, number")
 
     def settle_attempt(
-        self, l1_transaction: Hash, outcome: AttemptOutcome, gas_used: int, effective_gas_price: int, now_ms: int
+        self,
+        l1_transaction: Hash,
+        outcome: AttemptOutcome,
+        gas_used: int,
+        effective_gas_price: int,
+        now_ms: int,
+        problem: str = "",
     ) -> None:
         with self._write() as cursor:
-            _settle(cursor, l1_transaction, outcome, gas_used, effective_gas_price, now_ms)
+            _settle(cursor, l1_transaction, outcome, gas_used, effective_gas_price, now_ms, problem)
 
     def get_spent(self, since_ms: int) -> int:
         """Wei that attempts settled since then have cost."""
@@ -210,8 +238,8 @@ class EthereumStore:
         with self._write() as cursor:
             cursor.execute("DELETE FROM inclusion WHERE epoch >= ?", (first_epoch,))
             cursor.execute(
-                "UPDATE attempt SET outcome = NULL, gas_used = NULL, effective_gas_price = NULL, settled_at = NULL "
-                "WHERE epoch >= ?",
+                "UPDATE attempt SET outcome = NULL, gas_used = NULL, effective_gas_price = NULL, settled_at = NULL, "
+                "problem = '' WHERE epoch >= ?",
                 (first_epoch,),
             )
 
@@ -239,6 +267,68 @@ class EthereumStore:
             cursor.execute("DELETE FROM cursor")
             cursor.execute("INSERT INTO cursor VALUES (?, ?)", (l1_block, l1_block_hash))
 
+    # ---------------------------------------------------------------------------------------- the deposits it credited
+
+    def put_credited(self, deposits: Sequence[CreditedDeposit]) -> None:
+        """In the place of what was noted of them before, and not in doubt. Of each asset the newest ones are kept."""
+        with self._write() as cursor:
+            cursor.executemany(
+                "INSERT OR REPLACE INTO credited VALUES (?, ?, ?, ?, ?, ?, 0)",
+                [
+                    (
+                        deposit.asset,
+                        deposit.index,
+                        deposit.account,
+                        deposit.amount.to_bytes(16),
+                        deposit.anchor.l1_block,
+                        deposit.anchor.l1_block_hash,
+                    )
+                    for deposit in deposits
+                ],
+            )
+            for asset in {deposit.asset for deposit in deposits}:
+                cursor.execute(
+                    "DELETE FROM credited WHERE asset = ?1 AND NOT is_doubtful AND deposit_index <= "
+                    "(SELECT max(deposit_index) FROM credited WHERE asset = ?1) - ?2",
+                    (asset, MAX_CREDITED_KEPT),
+                )
+
+    def get_doubtful_deposits(self) -> tuple[CreditedDeposit, ...]:
+        """Those that `rewind` put in doubt, by asset and index."""
+        rows = self._read(
+            "SELECT asset, deposit_index, account, amount, l1_block, l1_block_hash FROM credited WHERE is_doubtful "
+            "ORDER BY asset, deposit_index"
+        )
+        return tuple(
+            [
+                CreditedDeposit(asset, index, account, int.from_bytes(amount), Anchor(*anchor))
+                for asset, index, account, amount, *anchor in rows
+            ]
+        )
+
+    def get_credited_anchors(self) -> list[Anchor]:
+        """The blocks of the deposits that are noted and not in doubt, the lowest first."""
+        rows = self._read("SELECT DISTINCT l1_block, l1_block_hash FROM credited WHERE NOT is_doubtful ORDER BY 1")
+        return [Anchor(*row) for row in rows]
+
+    def get_newest_credited(self) -> Anchor | None:
+        row = self._read_one(
+            "SELECT l1_block, l1_block_hash FROM credited WHERE NOT is_doubtful ORDER BY l1_block DESC LIMIT 1"
+        )
+        return None if row is None else Anchor(*row)
+
+    def rewind(self, kept: Anchor | None, replaced: Anchor) -> None:
+        """What was credited from blocks after `kept` is in doubt; a cursor at `replaced` goes back to `kept`."""
+        with self._write() as cursor:
+            first_lost = 0 if kept is None else kept.l1_block + 1
+            cursor.execute("UPDATE credited SET is_doubtful = 1 WHERE l1_block >= ?", (first_lost,))
+            cursor.execute(
+                "DELETE FROM cursor WHERE l1_block = ? AND l1_block_hash = ?",
+                (replaced.l1_block, replaced.l1_block_hash),
+            )
+            if cursor.rowcount and kept is not None and kept.l1_block < replaced.l1_block:
+                cursor.execute("INSERT INTO cursor VALUES (?, ?)", (kept.l1_block, kept.l1_block_hash))
+
     # ------------------------------------------------------------------------------------------------------------- SQL
 
     def _check(self, path: Path, l1_chain_id: int, settlement: Address) -> None:
@@ -249,8 +339,13 @@ class EthereumStore:
                     cursor.execute(statement)
                 cursor.execute("INSERT INTO deployment VALUES (?, ?)", (l1_chain_id, settlement))
                 cursor.execute(f"PRAGMA user_version = {_VERSION}")
-        elif version != _VERSION:
+        elif version > _VERSION:
             raise WrongDeployment("wrong_contract", f"{path.name} has version {version}, this program knows {_VERSION}")
+        for old in range(version or _VERSION, _VERSION):
+            with self._write() as cursor:
+                cursor.execute(_MIGRATIONS[old])
+                cursor.execute(f"PRAGMA user_version = {old + 1}")
+        self._writer.execute(_CREDITED_SCHEMA)
         found = self._writer.execute("SELECT l1_chain_id, settlement FROM deployment").fetchone()
         if found != (l1_chain_id, settlement):
             raise WrongDeployment(
@@ -313,16 +408,24 @@ def _insert_seal(cursor: sqlite3.Cursor, seal: Seal) -> None:
 
 
 def _settle(
-    cursor: sqlite3.Cursor, l1_transaction: Hash, outcome: AttemptOutcome, gas_used: int, price: int, now_ms: int
+    cursor: sqlite3.Cursor,
+    l1_transaction: Hash,
+    outcome: AttemptOutcome,
+    gas_used: int,
+    price: int,
+    now_ms: int,
+    problem: str = "",
 ) -> None:
     cursor.execute(
-        "UPDATE attempt SET outcome = ?, gas_used = ?, effective_gas_price = ?, settled_at = ? WHERE hash = ?",
-        (outcome, gas_used, price, now_ms, l1_transaction),
+        "UPDATE attempt SET outcome = ?, gas_used = ?, effective_gas_price = ?, settled_at = ?, problem = ? "
+        "WHERE hash = ?",
+        (outcome, gas_used, price, now_ms, problem, l1_transaction),
     )
 
 
 def _make_attempt(row: Any) -> Attempt:
-    epoch, number, l1_hash, nonce, gas_limit, max_fee, priority_fee, raw, sent_at, l1_block, outcome, gas, price = row
+    epoch, number, l1_hash, nonce, gas_limit, max_fee, priority_fee, raw, sent_at, l1_block = row[:10]
+    outcome, gas, price, problem = row[10:]
     return Attempt(
         epoch=epoch,
         number=number,
@@ -336,4 +439,5 @@ def _make_attempt(row: Any) -> Attempt:
         outcome=None if outcome is None else AttemptOutcome(outcome),
         gas_used=gas,
         effective_gas_price=price,
+        problem=problem,
     )

@@ -9,7 +9,7 @@ from chain.primitives import Hash, Signature
 
 
 class Fees(msgspec.Struct, frozen=True):
-    """Of an EIP-1559 transaction. Wei per gas."""
+    """Of an EIP-1559 transaction; of a legacy one, both are its gas price. Wei per gas."""
 
     max_fee: int
     priority_fee: int
@@ -61,6 +61,18 @@ class Attempt(msgspec.Struct, frozen=True):
     gas_used: int | None = None
     effective_gas_price: int | None = None
     """Wei per gas."""
+    problem: str = ""
+    """Why it was reverted, in the contract's words."""
+
+    @property
+    def is_legacy(self) -> bool:
+        """Whether its bytes are a transaction from before EIP-2718: an RLP list, which begins with 0xc0 or above."""
+        return self.raw[0] >= 0xC0
+
+    @property
+    def cost(self) -> int:
+        """Wei that it has cost; 0 while that is not known, and for what was never mined."""
+        return (self.gas_used or 0) * (self.effective_gas_price or 0)
 
     @property
     def most_cost(self) -> int:
@@ -106,3 +118,8 @@ class EpochStatus(msgspec.Struct, frozen=True):
     """Seconds: the L1 time after which it can not be questioned any more."""
     is_ours: bool
     """Whether the transaction that was included is one of the attempts."""
+
+    @property
+    def cost(self) -> int:
+        """Wei that all attempts together have cost, as far as it is known what became of them."""
+        return sum([attempt.cost for attempt in self.attempts])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import rlp
 from coincurve import PrivateKey
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
@@ -91,6 +92,10 @@ class SimulatedL1(Gateway):
         super().__init__(_NoTransport(), L1_CHAIN_ID, SETTLEMENT)
         self.now_ms = START_S * 1000
         self.base_fee = base_fee
+        self.has_base_fee = True
+        """False: a chain without EIP-1559, whose blocks show none; what mining takes at least is the same."""
+        self.gas_price = 2 * GWEI
+        """What the client suggests on such a chain."""
         self.balance = 10**20
         self.finality_depth = 3
         self.pool: dict[int, Transaction] = {}
@@ -128,6 +133,8 @@ class SimulatedL1(Gateway):
             deployed_at=START_S,
         )
         genesis = L1Block(0, keccak(b"genesis"), START_S, base_fee)
+        self.newest_time = START_S
+        """Of all blocks there ever were: a view that lags shows an older one."""
         self.chain = [Mined(genesis, assets=(ListedAsset(TOKEN, START_S),))]
 
     @property
@@ -144,7 +151,8 @@ class SimulatedL1(Gateway):
         self.now_ms += seconds * 1000
         self._salt += 1
         number = self.top.block.number + 1
-        block = L1Block(number, keccak(b"%d/%d" % (number, self._salt)), self.now_ms // 1000, self.base_fee)
+        block = L1Block(number, keccak(b"%d/%d" % (number, self._salt)), self.now_ms // 1000, self._shown_base_fee)
+        self.newest_time = max(self.newest_time, block.timestamp)
         state = replace(self.top, block=block, events=(), receipts=(), transactions=())
         for transaction in self.waiting_foreign:
             state = self._execute(state, transaction)
@@ -153,6 +161,10 @@ class SimulatedL1(Gateway):
             del self.pool[mine.nonce]
             state = self._execute(state, mine)
         self.chain.append(state)
+
+    @property
+    def _shown_base_fee(self) -> int | None:
+        return self.base_fee if self.has_base_fee else None
 
     def reorganise(self, depth: int, *, keep_transactions: bool = True) -> None:
         """The last `depth` blocks give way to as many empty ones; their transactions go back to the pool, or away."""
@@ -395,6 +407,15 @@ class SimulatedL1(Gateway):
         self._ask_simulated("get_suggested_tip")
         return TIP
 
+    async def get_suggested_gas_price(self) -> int:
+        self._ask_simulated("get_suggested_gas_price")
+        return self.gas_price
+
+    async def explain_commit(self, sender: Address, data: bytes, at: int) -> ContractError | None:
+        self._ask_simulated("explain_commit")
+        previous, commitment, _ = _decode_commit(data)
+        return self._find_refusal(self._at(at), previous, commitment)
+
     async def estimate_commit_gas(self, sender: Address, data: bytes) -> int:
         self._ask_simulated("estimate_commit_gas")
         previous, commitment, _ = _decode_commit(data)
@@ -407,7 +428,7 @@ class SimulatedL1(Gateway):
         self._ask_simulated("send")
         transaction = _decode_transaction(raw)
         self.sent.append(transaction)
-        assert transaction.commitment.cut_at <= self.top.block.timestamp * 1000, "sent before its time"
+        assert transaction.commitment.cut_at <= self.newest_time * 1000, "sent before its time"
         if self.refusal is not None:
             return self.refusal
         if transaction.nonce < self.top.nonce:
@@ -474,9 +495,18 @@ def _decode_commit(data: bytes) -> tuple[Commitment, Commitment, Signature]:
     return _make_commitment(previous), _make_commitment(commitment), signature
 
 
+def _decode_legacy(raw: bytes) -> dict[str, Any]:
+    """With the chain id in its `v` (EIP-155), and its gas price as both fees."""
+    nonce, price, gas, to, value, data, v, *_ = rlp.decode(raw)
+    numbers = [int.from_bytes(field, "big") for field in (nonce, price, gas, value, v)]
+    fees = {"maxFeePerGas": numbers[1], "maxPriorityFeePerGas": numbers[1]}
+    return {"nonce": numbers[0], "gas": numbers[2], "value": numbers[3], "to": to, "data": data, **fees} | {
+        "chainId": (numbers[4] - 35) // 2
+    }
+
+
 def _decode_transaction(raw: bytes) -> Transaction:
-    typed = TypedTransaction.from_bytes(HexBytes(raw))
-    form = typed.as_dict()
+    form = _decode_legacy(raw) if raw[0] >= 0xC0 else TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
     assert form["chainId"] == L1_CHAIN_ID
     assert bytes(form["to"]) == SETTLEMENT
     assert form["value"] == 0

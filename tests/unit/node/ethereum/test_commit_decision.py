@@ -12,8 +12,10 @@ from node.ethereum.commit_decision import (
     Account,
     Adopt,
     CommitterSettings,
+    Contract,
     Decision,
     LookAtAccount,
+    LookAtContract,
     Observations,
     Reopen,
     Send,
@@ -38,6 +40,7 @@ from node.ethereum.submission import Attempt, AttemptOutcome, Fees, Inclusion
 GWEI = 10**9
 NOW = 1_700_000_000_000
 LATEST = L1Block(100, b"\x64" * 32, NOW // 1000, 10 * GWEI)
+NO_BASE_FEE = msgspec.structs.replace(LATEST, base_fee=None)
 SETTINGS = CommitterSettings()
 INCLUSION = Inclusion(1, b"\xd1" * 32, NOW // 1000 - 60, b"\xf0" * 32, 90, b"\x5a" * 32, 100_000, 11 * GWEI)
 FIRST = Attempt(
@@ -61,16 +64,21 @@ STATE = State(
     spent=0,
     last_broadcast={},
 )
-ACCOUNT = Account(nonce=7, final_nonce=7, balance=10**18, suggested_tip=GWEI, receipts={})
+ACCOUNT = Account(nonce=7, final_nonce=7, balance=10**18, suggested_fees=Fees(0, GWEI), receipts={})
 SEEN = Observations(
     now_ms=NOW,
     latest=LATEST,
-    head=Head(1, INCLUSION.included_at, 0),
-    inclusion_block_hash=INCLUSION.l1_block_hash,
+    contract=Contract(Head(1, INCLUSION.included_at, 0), INCLUSION.l1_block_hash),
     account=ACCOUNT,
     simulation=Simulation(gas=100_000),
 )
+REVERTED = TxReceipt(FIRST.hash, 100, LATEST.hash, False, 90_000, GWEI, None)
 change = msgspec.structs.replace
+
+
+def see_contract(**changes: Any) -> Observations:
+    assert SEEN.contract is not None
+    return change(SEEN, contract=change(SEEN.contract, **changes))
 
 
 def fly(*attempts: Attempt) -> State:
@@ -100,16 +108,17 @@ def test_the_first_attempt() -> None:
 @pytest.mark.parametrize(
     ("state", "seen", "step"),
     [
-        pytest.param(STATE, change(SEEN, head=Head(0, 0, 0)), Reopen(1), id="the head fell"),
-        pytest.param(STATE, change(SEEN, inclusion_block_hash=b"\x01" * 32), Reopen(1), id="its block was replaced"),
-        pytest.param(STATE, change(SEEN, inclusion_block_hash=b""), Reopen(1), id="its block is gone"),
-        pytest.param(STATE, change(SEEN, head=Head(4, 5, 0)), Adopt(2, 4), id="the head is ahead"),
+        pytest.param(STATE, see_contract(head=Head(0, 0, 0)), Reopen(1), id="the head fell"),
+        pytest.param(STATE, see_contract(inclusion_block_hash=b"\x01" * 32), Reopen(1), id="its block was replaced"),
+        pytest.param(STATE, see_contract(inclusion_block_hash=b""), Reopen(1), id="its block is gone"),
+        pytest.param(STATE, see_contract(head=Head(4, 5, 0)), Adopt(2, 4), id="the head is ahead"),
+        pytest.param(STATE, change(SEEN, contract=None), LookAtContract(), id="nobody looked at the contract"),
         pytest.param(STATE, change(SEEN, account=None), LookAtAccount(), id="nobody looked at the account"),
         pytest.param(STATE, change(SEEN, simulation=None), Simulate(2), id="nobody asked what it would cost"),
         pytest.param(
             fly(FIRST),
             change(SEEN, account=change(ACCOUNT, nonce=8, final_nonce=8)),
-            Settle(FIRST, AttemptOutcome.REPLACED, 0, 0),
+            Settle(FIRST, AttemptOutcome.REPLACED, None),
             id="a foreign transaction used the nonce, finally",
         ),
         pytest.param(
@@ -120,10 +129,10 @@ def test_the_first_attempt() -> None:
                     ACCOUNT,
                     nonce=8,
                     final_nonce=8,
-                    receipts={FIRST.hash: TxReceipt(FIRST.hash, 100, LATEST.hash, False, 90_000, GWEI, None)},
+                    receipts={FIRST.hash: REVERTED},
                 ),
             ),
-            Settle(FIRST, AttemptOutcome.REVERTED, 90_000, GWEI),
+            Settle(FIRST, AttemptOutcome.REVERTED, REVERTED),
             id="it reverted, finally",
         ),
     ],
@@ -202,10 +211,63 @@ def test_what_must_be_known_first(state: State, seen: Observations, step: Any) -
         ),
         pytest.param(
             fly(FIRST),
-            change(SEEN, latest=change(LATEST, timestamp=LATEST.timestamp - 301)),
+            change(SEEN, now_ms=NOW + 301_000, latest=change(LATEST, number=FIRST.l1_block)),
             Situation.L1_STALLED,
-            (),
+            (Send(FIRST),),
             id="no blocks for five minutes",
+        ),
+        pytest.param(
+            change(STATE, key_problem="not there"),
+            SEEN,
+            Situation.KEY_MISSING,
+            (),
+            id="no key to sign with",
+        ),
+        pytest.param(
+            change(fly(FIRST), key_problem="not there", last_broadcast={}),
+            change(SEEN, account=None),
+            Situation.KEY_MISSING,
+            (Send(FIRST),),
+            id="no key, but what it signed before",
+        ),
+        pytest.param(
+            change(STATE, key_problem="not there", waiting=None),
+            change(SEEN, account=None),
+            Situation.KEY_MISSING,
+            (),
+            id="no key is no secret while nothing waits",
+        ),
+        pytest.param(
+            change(STATE, newest_l1_time=LATEST.timestamp + 1),
+            change(SEEN, contract=None),
+            Situation.WAITING_FOR_L1_BLOCK,
+            (),
+            id="an endpoint that is a second behind",
+        ),
+        pytest.param(
+            change(fly(FIRST), newest_l1_time=LATEST.timestamp + 1200, last_broadcast={}),
+            change(SEEN, now_ms=NOW + 1_200_000, contract=None),
+            Situation.L1_BEHIND,
+            (Send(FIRST),),
+            id="an endpoint that is a hundred blocks behind",
+        ),
+        pytest.param(
+            change(STATE, inclusion=change(INCLUSION, included_at=LATEST.timestamp + 1)),
+            change(SEEN, contract=None),
+            Situation.WAITING_FOR_L1_BLOCK,
+            (),
+            id="after a restart, behind the inclusion",
+        ),
+        pytest.param(
+            STATE,
+            change(
+                SEEN,
+                latest=NO_BASE_FEE,
+                account=change(ACCOUNT, suggested_fees=Fees(SETTINGS.max_fee_wei + 1, SETTINGS.max_fee_wei + 1)),
+            ),
+            Situation.FEE_CAP_REACHED,
+            (),
+            id="a gas price above the cap, without base fees",
         ),
     ],
 )
@@ -230,6 +292,42 @@ def test_a_bump_needs_time_and_a_block_that_passed_it_over(age_ms: int, block: i
     assert bool(signed) == is_bumped
     if signed:
         assert (signed[0].number, signed[0].nonce) == (2, FIRST.nonce)
+
+
+def test_a_lower_block_that_is_not_older_is_a_reorganisation() -> None:
+    state = change(STATE, newest_l1_time=LATEST.timestamp)
+    seen = change(see_contract(inclusion_block_hash=None), latest=change(LATEST, number=80))
+    assert decide(state, seen) == Undecided((Reopen(1),))
+
+
+def test_a_chain_without_base_fees_gets_legacy_transactions() -> None:
+    seen = change(SEEN, latest=NO_BASE_FEE, account=change(ACCOUNT, suggested_fees=Fees(3 * GWEI, 3 * GWEI)))
+    first = decide(STATE, seen)
+    assert isinstance(first, Decision)
+    assert first.actions == (Sign(2, 1, 7, 125_000, Fees(3 * GWEI, 3 * GWEI), is_legacy=True),)
+    attempt = change(FIRST, fees=Fees(3 * GWEI, 3 * GWEI), raw=b"\xf8")
+    assert attempt.is_legacy and not FIRST.is_legacy
+    bumped = decide(fly(attempt), change(seen, now_ms=NOW + 60_000))
+    assert isinstance(bumped, Decision)
+    (action,) = bumped.actions
+    assert isinstance(action, Sign) and action.is_legacy
+    assert action.fees == Fees(compute_bump(3 * GWEI), compute_bump(3 * GWEI))
+
+
+@given(
+    suggested=st.integers(0, MAX_WEI_PER_GAS),
+    floor=st.none()
+    | st.tuples(st.integers(0, 300 * GWEI), st.integers(0, 300 * GWEI)).map(lambda pair: Fees(max(pair), min(pair))),
+)
+def test_a_gas_price_is_capped_and_always_enough_to_replace(suggested: int, floor: Fees | None) -> None:
+    fees = compute_fees(None, Fees(suggested, suggested), floor, SETTINGS)
+    if fees is None:
+        assert floor is not None and compute_bump(floor.max_fee) > SETTINGS.max_fee_wei
+        return
+    assert SETTINGS.min_priority_fee_wei <= fees.max_fee == fees.priority_fee <= SETTINGS.max_fee_wei
+    assert fees.max_fee >= min(suggested, SETTINGS.max_fee_wei)
+    if floor is not None:
+        assert 8 * fees.max_fee >= 9 * floor.max_fee and fees.max_fee > floor.max_fee
 
 
 def test_a_bump_estimates_again() -> None:
@@ -289,7 +387,7 @@ def test_an_eighth_more_rounded_up(fee: int, bumped: int) -> None:
     | st.tuples(st.integers(0, 300 * GWEI), st.integers(0, 300 * GWEI)).map(lambda pair: Fees(max(pair), min(pair))),
 )
 def test_fees_are_capped_and_always_enough_to_replace(base_fee: int, tip: int, floor: Fees | None) -> None:
-    fees = compute_fees(base_fee, tip, floor, SETTINGS)
+    fees = compute_fees(base_fee, Fees(0, tip), floor, SETTINGS)
     if fees is None:
         assert floor is not None
         assert compute_bump(floor.max_fee) > SETTINGS.max_fee_wei or compute_bump(floor.priority_fee) > 200 * GWEI

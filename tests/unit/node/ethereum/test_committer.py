@@ -10,7 +10,7 @@ import pytest
 
 from chain.commitment import NO_COMMITMENT, hash_commitment
 from chain.errors import BrokenInvariant
-from node.ethereum.commit_decision import DAY_MS, Situation
+from node.ethereum.commit_decision import DAY_MS, CommitterSettings, Situation
 from node.ethereum.committer import Committer, Funds
 from node.ethereum.faults import ContractError, WrongDeployment
 from node.ethereum.l1 import SendOutcome, SendResult
@@ -645,7 +645,7 @@ async def test_funds_are_what_the_budget_counts(l1: SimulatedL1, start: Start) -
     await committer.submit(*l1.seal())
     await committer.tick()
     assert [attempt.epoch for attempt in committer.attempts_in_flight] == [1]
-    assert committer.get_funds() == Funds(10**20, 0, 10**17, 0, 300 * GWEI, 10 * GWEI)
+    assert committer.get_funds() == Funds(10**20, 0, 10**17, 0, 300 * GWEI, 10 * GWEI, 11 * GWEI)
     l1.is_reverting = ContractError("CutInFuture")
     l1.mine()
     l1.is_reverting = None
@@ -676,3 +676,112 @@ async def test_the_balance_is_known_also_while_nothing_waits(l1: SimulatedL1, st
     l1.mine(12)
     await committer.tick()
     assert (committer.get_funds().balance, committer.get_funds().balance_l1_block) == (5, 5)
+
+
+async def test_without_a_key_others_are_adopted_and_ours_waits_for_it(l1: SimulatedL1, store: EthereumStore) -> None:
+    committer = Committer(l1, store, None, l1.deployment, CommitterSettings(), l1.clock)
+    await committer.tick()
+    assert committer.status()["state"] == "key_missing" and not committer.status()["is_ok"]
+    first = l1.seal()
+    await committer.submit(*first)
+    l1.submit_as_stranger(NO_COMMITMENT, *first)
+    l1.mine()
+    await committer.tick()
+    assert committer.mined_epoch == 1 and committer.status()["state"] == "key_missing"
+    await committer.submit(*l1.seal())
+    l1.mine()
+    await committer.tick()
+    assert l1.sent == [] and committer.get_funds().balance is None
+    committer.take_account(ACCOUNT)
+    await committer.tick()
+    l1.mine()
+    await committer.tick()
+    assert committer.mined_epoch == 2 and committer.status()["state"] == "idle"
+
+
+async def test_a_chain_without_base_fees_is_committed_to(l1: SimulatedL1, start: Start) -> None:
+    l1.has_base_fee, l1.base_fee = False, 3 * GWEI
+    l1.mine()
+    committer = start()
+    await committer.submit(*l1.seal())
+    await committer.tick()
+    l1.mine()
+    await committer.tick()
+    assert committer.mined_epoch == 0  # 2 gwei were suggested, 3 are taken
+    l1.gas_price = 4 * GWEI
+    l1.mine(60)
+    await committer.tick()
+    l1.mine()
+    await committer.tick()
+    status = committer.get_epoch(1)
+    assert status is not None and status.inclusion is not None
+    assert [(attempt.is_legacy, attempt.fees.max_fee) for attempt in status.attempts] == [
+        (True, 2 * GWEI),
+        (True, 4 * GWEI),
+    ]
+    assert status.cost == status.inclusion.gas_used * status.inclusion.effective_gas_price
+
+
+async def test_a_mined_revert_is_kept_with_the_contracts_words(l1: SimulatedL1, start: Start) -> None:
+    committer = start()
+    await committer.submit(*l1.seal())
+    await committer.tick()
+    l1.is_reverting = ContractError("BondTooSmall", (("bond", "0"),))
+    for _ in range(6):
+        l1.mine()
+        await committer.tick()
+    status = committer.get_epoch(1)
+    assert status is not None
+    (attempt,) = status.attempts
+    assert (str(attempt.outcome), attempt.problem) == ("reverted", "BondTooSmall(bond=0)")
+    assert status.cost == attempt.cost > 0 and status.inclusion is None
+    assert committer.status()["state"] == "reverting"
+    l1.is_reverting = None
+    for _ in range(3):
+        l1.mine()
+        await committer.tick()
+    status = committer.get_epoch(1)
+    assert status is not None and status.inclusion is not None and len(status.attempts) == 2
+
+
+async def test_an_endpoint_a_hundred_blocks_behind_takes_nothing_back(
+    l1: SimulatedL1, start: Start, monkeypatch: Any
+) -> None:
+    committer = start()
+    for _ in range(100):
+        l1.mine()
+    await committer.submit(*l1.seal())
+    await committer.tick()
+    l1.mine()
+    await committer.tick()
+    assert committer.mined_epoch == 1
+    await committer.submit(*l1.seal())
+    await committer.tick()
+    sent = len(l1.sent)
+    chain = l1.chain
+    for restarted in (committer, start()):
+        monkeypatch.setattr(l1, "chain", chain[:5])
+        l1.now_ms += 1_000
+        await restarted.tick()
+        assert restarted.status()["state"] == "l1_behind" and restarted.mined_epoch == 1
+        monkeypatch.setattr(l1, "chain", chain)
+    assert {transaction.nonce for transaction in l1.sent[sent:]} == {1}, "only what is in flight is sent, again"
+    l1.mine()
+    await committer.tick()
+    assert committer.mined_epoch == 2 and committer.status()["state"] == "idle"
+    assert [transaction.nonce for transaction in l1.sent if transaction.epoch == 1] == [0]
+
+
+@pytest.mark.parametrize(
+    ("balance", "gas_price", "level"),
+    [
+        (None, 20 * GWEI, "unknown"),
+        (10**18, None, "unknown"),
+        (0, 20 * GWEI, "low"),
+        (48 * 90_000 * 20 * GWEI - 1, 20 * GWEI, "low"),
+        (48 * 90_000 * 20 * GWEI, 20 * GWEI, "enough"),
+    ],
+)
+def test_funds_are_low_before_they_are_out(balance: int | None, gas_price: int | None, level: str) -> None:
+    funds = Funds(balance, 1, 10**17, 0, 300 * GWEI, 10 * GWEI, gas_price, 90_000)
+    assert str(funds.level) == level

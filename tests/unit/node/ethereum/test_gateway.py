@@ -130,6 +130,11 @@ async def test_the_chain_and_the_contract_are_checked_once_and_again_after_a_fau
     assert (await gateway.get_block(16)).number == 16
 
 
+async def test_a_chain_without_base_fees_is_read_as_such() -> None:
+    form = {name: value for name, value in BLOCK.items() if name != "baseFeePerGas"}
+    assert (await open_gateway(eth_getBlockByNumber=form).get_block("latest")).base_fee is None
+
+
 async def test_a_block_is_decoded_strictly() -> None:
     block = await open_gateway(eth_getBlockByNumber=BLOCK).get_block("latest")
     assert (block.number, block.hash, block.timestamp, block.base_fee) == (16, b"\xab" * 32, 101, 7)
@@ -138,7 +143,7 @@ async def test_a_block_is_decoded_strictly() -> None:
         ("number", "0x"),
         ("hash", "0xab"),
         ("timestamp", "0x1" + "0" * 16),
-        ("baseFeePerGas", None),
+        ("baseFeePerGas", 7),
         ("hash", None),
     ]:
         with pytest.raises(EthereumFault):

@@ -122,6 +122,26 @@ def test_the_file_of_a_later_version_is_refused(store: EthereumStore, tmp_path: 
         EthereumStore(tmp_path / "ethereum.sqlite", L1_CHAIN_ID, SETTLEMENT)
 
 
+def test_the_file_of_an_earlier_version_is_taken_over_with_its_attempts(tmp_path: Path, seal: Seal) -> None:
+    path = tmp_path / "earlier.sqlite"
+    earlier = EthereumStore(path, L1_CHAIN_ID, SETTLEMENT)
+    earlier.put_seal(seal)
+    earlier.add_attempt(ATTEMPT)
+    earlier.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE attempt DROP COLUMN problem")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    store = EthereumStore(path, L1_CHAIN_ID, SETTLEMENT)
+    assert store.get_attempts(1) == (ATTEMPT,)
+    store.settle_attempt(ATTEMPT.hash, AttemptOutcome.REVERTED, 50_000, 3, 9, "Halted()")
+    (attempt,) = store.get_attempts(1)
+    assert (attempt.problem, attempt.cost) == ("Halted()", 150_000)
+    store.reopen(1)
+    assert store.get_attempts(1) == (ATTEMPT,)
+    store.close()
+
+
 def test_what_was_written_survives_a_kill_at_once(tmp_path: Path) -> None:
     program = """
         import os, signal, sys
