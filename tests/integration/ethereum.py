@@ -53,10 +53,20 @@ class Anvil:
     async def call(self, method: str, *params: Any) -> Any:
         return await self.endpoint.call(method, params)
 
-    async def mine(self, count: int = 1, seconds: int = 12) -> None:
+    async def mine(self, count: int = 1, seconds: int = 12, base_fee: int | None = None) -> None:
+        """`base_fee`: of each of these blocks, wei per gas; None: as it follows from the block before."""
         for _ in range(count):
+            if base_fee is not None:
+                await self.call("anvil_setNextBlockBaseFeePerGas", hex(base_fee))
             await self.call("evm_mine", {"timestamp": self.now_s + seconds})
             await self.read_time()
+
+    async def reorganise(self, depth: int) -> None:
+        """The last `depth` blocks give way to as many empty ones, at the same times; what was in them waits again."""
+        await self.call("anvil_setBlockTimestampInterval", 12)
+        await self.call("anvil_reorg", depth, [])
+        await self.call("anvil_removeBlockTimestampInterval")
+        await self.read_time()
 
     async def read_time(self) -> None:
         self.now_s = int((await self.call("eth_getBlockByNumber", "latest", False))["timestamp"], 16)
@@ -67,11 +77,11 @@ class Anvil:
 
 
 @contextlib.asynccontextmanager
-async def run_anvil(program: Path, *arguments: str) -> AsyncIterator[Anvil]:
-    """On a port of its own choice. Killed at the end."""
+async def run_anvil(program: Path, *arguments: str, port: int = 0) -> AsyncIterator[Anvil]:
+    """On a port of its own choice, or the one given. Killed at the end."""
     process = await asyncio.create_subprocess_exec(
         str(program),
-        *("--port", "0", "--chain-id", str(CHAIN_ID), "--mnemonic", MNEMONIC, *arguments),
+        *("--port", str(port), "--chain-id", str(CHAIN_ID), "--mnemonic", MNEMONIC, *arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
