@@ -49,7 +49,8 @@ from node.ethereum.gateway import Gateway
 from node.ethereum.l1 import Deployment
 from node.ethereum.reserves import INTERVAL_MS, ReservesReader
 from node.ethereum.store import EthereumStore
-from node.ethereum.watcher import Watcher, WatcherSettings
+from node.ethereum.watch_decision import WatcherSettings
+from node.ethereum.watcher import Watcher
 from node.follower import Follower, Progress
 from node.health import MAX_INDEX_LAG, Check, Health
 from node.index import IndexReader

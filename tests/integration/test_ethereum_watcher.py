@@ -11,7 +11,8 @@ from chain.primitives import ETHER
 from node.ethereum.abi import load_abi
 from node.ethereum.deploy import Call, Sender, deploy_test_token, make_approval, make_deposit_call, make_mint
 from node.ethereum.store import EthereumStore
-from node.ethereum.watcher import Watcher, WatcherSettings
+from node.ethereum.watch_decision import WatcherSettings
+from node.ethereum.watcher import Watcher
 from tests.integration.ethereum import CHAIN_ID, STRANGER, Settled, run_anvil, settle
 from tests.unit.node.ethereum.simulated import FakeSink
 

@@ -17,7 +17,8 @@ from node.ethereum.endpoint import Endpoint
 from node.ethereum.faults import EthereumFault
 from node.ethereum.reserves import AssetReserves, Reading, Reserves
 from node.ethereum.store import EthereumStore
-from node.ethereum.watcher import Watcher, WatcherSettings
+from node.ethereum.watch_decision import WatcherSettings
+from node.ethereum.watcher import Watcher
 from node.follower import Progress
 from node.operations import COMMITMENTS_SHOWN, DepositsWaiting, Operations, measure_disk
 from node.verification import VerifierPool

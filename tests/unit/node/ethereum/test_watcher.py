@@ -10,7 +10,8 @@ from chain.block import compute_request_id
 from chain.errors import BrokenInvariant
 from node.ethereum.faults import WrongDeployment
 from node.ethereum.store import EthereumStore
-from node.ethereum.watcher import LAGGING_CONFIRMATIONS, Synced, Watcher, WatcherSettings
+from node.ethereum.watch_decision import LAGGING_CONFIRMATIONS, WatcherSettings
+from node.ethereum.watcher import Synced, Watcher
 from tests.unit.node.ethereum.simulated import START_S, TOKEN, FakeSink, SimulatedL1
 
 OTHER = b"\xbb" * 20
@@ -227,7 +228,7 @@ async def test_an_endpoint_that_lags_changes_nothing(
     assert watcher.synced == synced
     restarted = watch(open_store(), confirmations=1)
     await restarted.tick()
-    assert restarted.synced is None and restarted.status()["state"] == "l1_unreachable"
+    assert restarted.synced is None and restarted.status()["state"] == "l1_behind"
     l1.chain += newest
     await restarted.tick()
     assert restarted.synced == synced
@@ -254,7 +255,8 @@ async def test_logs_that_contradict_the_queue_are_a_fault(
     with monkeypatch.context() as patch:
         patch.setattr(l1, "get_deposit_events", answer)
         await watcher.tick()
-    assert watcher.status()["state"] == "l1_unreachable" and sink.deposits == [] and watcher.synced is None
+    state = "logs_contradict" if loss == "amount" else "logs_incomplete"
+    assert watcher.status()["state"] == state and sink.deposits == [] and watcher.synced is None
     await watcher.tick()
     assert len(sink.deposits) == 2
 
@@ -308,7 +310,7 @@ async def test_whatever_happens_each_deposit_is_credited_once(
             case 2:
                 watcher = watch(open_store(), **settings)
             case 3 if len(l1.top.assets) < 4:
-                l1.list_asset(bytes((len(l1.top.assets) + chance.randint(0, 100) * 2,)) * 20, l1.now_ms // 1000)
+                l1.list_asset(chance.randbytes(20), l1.now_ms // 1000)
             case _:
                 l1.mine()
         await watcher.tick()
