@@ -42,7 +42,7 @@ from node.entries import BlockEntry, decode_entry
 from node.epochs import EpochKeeper, Timing
 from node.escrow import Escrow, confirm_escrow
 from node.ethereum.commit_decision import CommitterSettings
-from node.ethereum.committer import Committer
+from node.ethereum.committer import Committer, FundsLevel
 from node.ethereum.endpoint import Endpoint
 from node.ethereum.faults import EthereumFault, WrongDeployment
 from node.ethereum.gateway import Gateway
@@ -55,9 +55,10 @@ from node.follower import Follower, Progress
 from node.health import MAX_INDEX_LAG, Check, Health
 from node.index import IndexReader
 from node.journal import LevelDBJournal
-from node.keys import open_account, open_signing_key
+from node.keys import KeyMissing, open_account, open_signing_key
 from node.ledger_info import AssetInfo, LedgerInfo, Position
 from node.open_files import compute_max_connections, raise_limit
+from node.opening import Missing, Opening, Server
 from node.operations import Operations
 from node.process import WorkerProcess
 from node.proofs import ProofReader
@@ -215,6 +216,7 @@ class Node:
             # Nobody writes to it: it becomes readable when the parent, its only writer, has ended.
             loop.add_reader(self._parent_fd, self._stopping.set)
         with _bind(self._config.host, self._config.port) as listener:
+            self._opening = Opening(listener)
             try:
                 async with self._open():
                     await self._serve(listener)
@@ -227,10 +229,13 @@ class Node:
     async def _open(self) -> AsyncIterator[None]:
         """Everything from disk, in a state to serve; closed again in the opposite order."""
         config = self._config
-        operator_key = open_signing_key(config.operator, "operator")
-        gas_account = open_account(config.gas, "gas")
         escrow_key = None if config.escrow is None else open_signing_key(config.escrow, "escrow")
-        _check_keys_apart(operator=operator_key, gas=PrivateKey(bytes(gas_account.key)), escrow=escrow_key)
+        gas_account = self._find_gas_account()
+        operator_key = await self._or_stop(
+            self._opening.wait_for(Missing.OPERATOR_KEY, self._find_operator_key, KeyMissing)
+        )
+        self._keys = {"operator": operator_key, "escrow": escrow_key}
+        _check_keys_apart(**self._keys, gas=_get_key(gas_account))
         self._data_dir.mkdir(parents=True, exist_ok=True)
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(_lock(self._data_dir))
@@ -238,7 +243,13 @@ class Node:
             self._endpoint = Endpoint(config.ethereum.url)
             gateway = Gateway(self._endpoint, config.ethereum.chain_id, settlement)
             stack.push_async_callback(gateway.close)
-            deployment = await self._or_stop(open_deployment(self._data_dir / "deployment.json", gateway))
+            deployment = await self._or_stop(
+                self._opening.wait_for(
+                    Missing.DEPLOYMENT,
+                    lambda: open_deployment(self._data_dir / "deployment.json", gateway),
+                    EthereumFault,
+                )
+            )
             _check_deployment(deployment, config, settlement, compute_address(operator_key.public_key))
             journal = LevelDBJournal(self._data_dir / "journal")
             stack.callback(journal.close)
@@ -254,6 +265,17 @@ class Node:
             await self._open_ledger(stack, genesis, recovered, operator_key)
             await self._open_settlement(stack, store, gas_account, recovered, operator_key)
             yield
+
+    async def _find_operator_key(self) -> PrivateKey:
+        return open_signing_key(self._config.operator, "operator")
+
+    def _find_gas_account(self) -> LocalAccount | None:
+        """None while its file is not there. Raises `ConfigurationError` for one that is, and cannot be used."""
+        try:
+            return open_account(self._config.gas, "gas")
+        except KeyMissing as error:
+            _log.warning("there is no key to pay for commitments with", problem=str(error))
+            return None
 
     async def _open_ledger(
         self, stack: contextlib.AsyncExitStack, genesis: bytes, recovered: Recovered, operator_key: PrivateKey
@@ -296,7 +318,7 @@ class Node:
         self,
         stack: contextlib.AsyncExitStack,
         store: EthereumStore,
-        gas_account: LocalAccount,
+        gas_account: LocalAccount | None,
         recovered: Recovered,
         operator_key: PrivateKey,
     ) -> None:
@@ -424,7 +446,7 @@ class Node:
     async def _serve(self, listener: socket.socket) -> None:
         """All parts side by side, until one fails or the node is told to stop."""
         port = listener.getsockname()[1]
-        server = _Server(
+        server = Server(
             uvicorn.Config(
                 self._answer,
                 interface="asgi3",
@@ -462,6 +484,7 @@ class Node:
                     self._epochs.run(),
                     self._reserves.run(),
                     self._confirm_deployment(),
+                    self._await_gas_account(),
                     self._guard_journal(),
                     self._feed.run(),
                 )
@@ -543,6 +566,20 @@ class Node:
                     raise
             await asyncio.sleep(self._config.ethereum.poll_seconds)
 
+    async def _await_gas_account(self) -> None:
+        """A key that comes later is taken then. One that comes and cannot be used is said to be so, and tried again:
+        payments go on meanwhile."""
+        while not self._committer.has_key:
+            await asyncio.sleep(self._config.ethereum.poll_seconds)
+            try:
+                account = await asyncio.to_thread(open_account, self._config.gas, "gas")
+                _check_keys_apart(**self._keys, gas=_get_key(account))
+            except ConfigurationError as error:
+                self._committer.say_key_problem(str(error))
+            else:
+                self._committer.take_account(account)
+                _log.info("the key to pay for commitments with is here", account=account.address)
+
     async def _guard_journal(self) -> None:
         while True:
             await self._committer.change.wait()
@@ -600,6 +637,7 @@ class Node:
         health.add("epochs", self._check_epochs)
         health.add("watcher", lambda: _check_status(self._watcher.status()))
         health.add("committer", lambda: _check_status(self._committer.status()))
+        health.add("funds", self._check_funds)
         return health
 
     def _check_sequencer(self) -> Check:
@@ -616,6 +654,13 @@ class Node:
         overdue = read_clock_ms() - self._epochs.due_at
         is_late = self._epochs.obstacle is not None and overdue > self._config.epoch_seconds * 1000
         return Check("late" if is_late else "on_time", not is_late, self._epochs.obstacle or "")
+
+    def _check_funds(self) -> Check:
+        funds = self._committer.get_funds()
+        state, detail = funds.level, ""
+        if funds.payable_count is not None:
+            detail = f"enough for {funds.payable_count} commitments at the fees of now"
+        return Check(str(state), state is not FundsLevel.LOW, detail)
 
     def _render_metrics(self) -> bytes:
         position = self._get_position()
@@ -652,14 +697,6 @@ def _find_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return _find_cause(first) if isinstance(first, BaseExceptionGroup) else first
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals to the node."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
     for task in tasks:
         task.cancel()
@@ -684,6 +721,10 @@ def _lock(data_dir: Path) -> Iterator[None]:
         except OSError as error:
             raise ConfigurationError(f"another node runs in {data_dir}") from error
         yield
+
+
+def _get_key(account: LocalAccount | None) -> PrivateKey | None:
+    return None if account is None else PrivateKey(bytes(account.key))
 
 
 def _check_keys_apart(**keys: PrivateKey | None) -> None:

@@ -43,8 +43,9 @@ class Health:
         is_well = all(check.is_ok for check in checks.values())
         return is_ready, {
             "status": (READY if is_well else DEGRADED) if is_ready else UNREADY,
-            "checks": {
-                name: {"state": check.state, "ok": check.is_ok, "detail": check.detail}
-                for name, check in checks.items()
-            },
+            "checks": {name: describe(check) for name, check in checks.items()},
         }
+
+
+def describe(check: Check) -> dict[str, Any]:
+    return {"state": check.state, "ok": check.is_ok, "detail": check.detail}

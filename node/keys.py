@@ -10,8 +10,16 @@ from eth_account.signers.local import LocalAccount
 from node.config import ConfigurationError, KeyConfig
 
 
+class KeyMissing(ConfigurationError):
+    """The keystore or its password file is not there. It may come: a volume mounted late, a secret set later."""
+
+
 def open_account(key: KeyConfig, name: str) -> LocalAccount:
-    """Raises `ConfigurationError` when the keystore or its password file cannot be read, or do not fit together."""
+    """Raises `KeyMissing`, or `ConfigurationError` when the keystore or its password file cannot be read, or do not fit
+    together."""
+    for path in (key.keystore, key.password_file):
+        if not Path(path).exists():
+            raise KeyMissing(f"{name}: {path} is not there")
     try:
         keystore = msgspec.json.decode(Path(key.keystore).read_bytes())
         password = Path(key.password_file).read_text().rstrip("\n")

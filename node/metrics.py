@@ -24,6 +24,7 @@ CUT_OFF = Counter("tally_connections_cut_off", "Connections ended for what they 
 SUBSCRIPTIONS = Gauge("tally_subscriptions", "Subscriptions of all WebSocket connections", registry=REGISTRY)
 BACKLOG = Gauge("tally_backlog", "Payments being verified or waiting to be ordered", registry=REGISTRY)
 INDEX_LAG = Gauge("tally_index_lag", "Journal entries that the index has not reached", registry=REGISTRY)
+OPENING = Gauge("tally_opening", "1 for what the node waits for before it can open", ["state"], registry=REGISTRY)
 L1_SYNCED_AT = Gauge("tally_l1_synced_seconds", "L1 time up to which deposits are credited", registry=REGISTRY)
 
 
