@@ -433,7 +433,7 @@ def _describe_vanished(state: State, seen: Observations, asset: Address, final: 
     parts = []
     if credited > count:
         parts.append(f"{credited} deposits of 0x{asset.hex()} are credited, {count} are final at block {final.number}")
-    others = [deposit for deposit in state.doubtful if deposit.asset == asset and deposit.index < count]
+    others = [one for one in state.doubtful if one.asset == asset and (asset, one.index) in seen.queued]
     if others:
         first = others[0]
         parts.append(
@@ -444,7 +444,7 @@ def _describe_vanished(state: State, seen: Observations, asset: Address, final: 
 
 
 def compute_lost_count(state: State, counts: Mapping[Address, int]) -> int:
-    """Deposits that are credited and not in the queue as they were credited."""
+    """Deposits that are credited and, as far as is known, not in the queue as they were credited."""
     beyond = sum([max(0, state.credited_counts.get(asset, 0) - count) for asset, count in counts.items()])
     return beyond + sum([deposit.index < counts.get(deposit.asset, 0) for deposit in state.doubtful])
 

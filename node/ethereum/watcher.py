@@ -292,6 +292,7 @@ class Watcher:
         await asyncio.to_thread(self._store.rewind, anchors[kept - 1] if kept else None, replaced)
         self._deep_reorgs += 1
         self._complete = None
+        self._is_list_checked = False
         self._doubtful = self._store.get_doubtful_deposits()
         self._replaced = f"L1 block {replaced.l1_block}, once final, was 0x{replaced.l1_block_hash.hex()}"
         self._is_replaced_new = True
