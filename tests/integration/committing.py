@@ -186,9 +186,10 @@ class Stand:
 
 
 @asynccontextmanager
-async def open_stand(anvil_path: Path, directory: Path, *arguments: str) -> AsyncIterator[Stand]:
-    async with run_anvil(anvil_path, *arguments) as anvil:
-        stand = Stand(await settle(anvil), directory)
+async def open_stand(anvil_path: Path, directory: Path, max_silence: int = 86_400) -> AsyncIterator[Stand]:
+    """`max_silence`: seconds."""
+    async with run_anvil(anvil_path) as anvil:
+        stand = Stand(await settle(anvil, max_silence), directory)
         try:
             yield stand
         finally:

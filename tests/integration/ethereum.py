@@ -168,8 +168,8 @@ class Settled:
         await self.anvil.read_time()
 
 
-async def settle(anvil: Anvil) -> Settled:
-    """Deploys, and leaves automatic mining off."""
+async def settle(anvil: Anvil, max_silence: int = 86_400) -> Settled:
+    """Deploys, and leaves automatic mining off. `max_silence`: seconds."""
     await anvil.call("evm_setAutomine", True)
     funder = Sender(anvil.endpoint, FUNDER, poll_interval_ms=10)
     token = (await deploy_test_token(funder)).address
@@ -182,7 +182,7 @@ async def settle(anvil: Anvil) -> Settled:
         answer_period=60,
         follow_up=60,
         min_interval=0,
-        max_silence=86_400,
+        max_silence=max_silence,
         listing_delay=0,
     )
     deployed = await deploy_settlement(funder, parameters, [ETHER, token])
