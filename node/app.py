@@ -43,7 +43,7 @@ from node.epochs import EpochKeeper, Timing
 from node.escrow import Escrow, confirm_escrow
 from node.ethereum.commit_decision import CommitterSettings
 from node.ethereum.committer import Committer, FundsLevel
-from node.ethereum.endpoint import Endpoint
+from node.ethereum.endpoints import Endpoints, EndpointState, open_endpoints
 from node.ethereum.faults import EthereumFault, WrongDeployment
 from node.ethereum.gateway import Gateway
 from node.ethereum.l1 import Deployment
@@ -240,8 +240,9 @@ class Node:
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(_lock(self._data_dir))
             settlement = decode_address(config.ethereum.settlement, "ethereum.settlement")
-            self._endpoint = Endpoint(config.ethereum.url)
-            gateway = Gateway(self._endpoint, config.ethereum.chain_id, settlement)
+            ethereum = config.ethereum
+            self._endpoints = open_endpoints(ethereum.urls, ethereum.chain_id, settlement, ethereum.quorum)
+            gateway = Gateway(self._endpoints, ethereum.chain_id, settlement)
             stack.push_async_callback(gateway.close)
             deployment = await self._or_stop(
                 self._opening.wait_for(
@@ -386,7 +387,7 @@ class Node:
             committer=self._committer,
             watcher=self._watcher,
             get_reserves=lambda: self._reserves.state,
-            endpoints=[self._endpoint],
+            endpoints=self._endpoints,
             data_dir=self._data_dir,
             clock=read_clock_ms,
         )
@@ -637,6 +638,7 @@ class Node:
         health.add("epochs", self._check_epochs)
         health.add("watcher", lambda: _check_status(self._watcher.status()))
         health.add("committer", lambda: _check_status(self._committer.status()))
+        health.add("endpoints", lambda: check_endpoints(self._endpoints))
         health.add("funds", self._check_funds)
         return health
 
@@ -673,6 +675,11 @@ class Node:
         metrics.BACKLOG.set(self._methods.backlog)
         metrics.INDEX_LAG.set(self._durable.value - self._indexer.progress.value)
         metrics.L1_SYNCED_AT.set(self._settlement.synced_until)
+        for endpoint in self._endpoints.report():
+            for state in EndpointState:
+                metrics.L1_ENDPOINT_STATE.labels(endpoint.name, state).set(endpoint.state is state)
+            if endpoint.l1_block is not None:
+                metrics.L1_ENDPOINT_BLOCK.labels(endpoint.name).set(endpoint.l1_block)
         return metrics.render()
 
     async def _or_stop(self, waiting: Coroutine[Any, Any, _Result]) -> _Result:
@@ -743,6 +750,15 @@ def _check_deployment(deployment: Deployment, config: NodeConfig, settlement: Ad
         raise ConfigurationError(
             f"the operator key is {encode_address(operator)}, the contract wants {encode_address(deployment.operator)}"
         )
+
+
+def check_endpoints(endpoints: Endpoints) -> Check:
+    """Everybody may see it: states by host, not what the endpoints said."""
+    amiss = [report for report in endpoints.report() if not report.is_ok]
+    if not amiss:
+        return Check(EndpointState.OK, True)
+    state = str(amiss[0].state) if endpoints.has_quorum else "no_quorum"
+    return Check(state, False, ", ".join([f"{report.name} is {report.state}" for report in amiss]))
 
 
 def _check_status(status: dict[str, Any]) -> Check:

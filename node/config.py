@@ -1,7 +1,7 @@
 """The node's configuration: one TOML file, environment variables over it. Unknown keys are refused in both.
 
 An environment variable is `TALLYSTICK_` and the key's path in upper case, its parts joined by two underscores:
-`TALLYSTICK_PORT`, `TALLYSTICK_ETHEREUM__URL`.
+`TALLYSTICK_PORT`, `TALLYSTICK_ETHEREUM__URL` (several URLs are separated by white space).
 """
 
 import os
@@ -20,6 +20,9 @@ from node.ethereum.endpoint import split_url
 
 _ENVIRONMENT_PREFIX: Final = "TALLYSTICK_"
 
+MAX_ENDPOINTS: Final = 16
+"""Of Ethereum: each is asked for every newest block."""
+
 MIN_TOKEN_SIZE: Final = 16
 """Characters of the operator's token: enough of a random one that guessing is hopeless."""
 _MAX_TOKEN_SIZE: Final = 1024
@@ -33,10 +36,10 @@ class ConfigurationError(ValueError):
 
 
 class EthereumConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    url: str
-    """JSON-RPC endpoint of an Ethereum client."""
+    url: str | tuple[str, ...]
+    """JSON-RPC endpoints of Ethereum clients, in the order of preference: one, or a list, at most 16."""
     chain_id: int
-    """Of the chain that the endpoint must serve."""
+    """Of the chain that the endpoints must serve."""
     settlement: str
     """Address of the Settlement contract."""
     confirmations: int | None = None
@@ -48,6 +51,12 @@ class EthereumConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Cap of what is offered per gas."""
     daily_budget_gwei: int = 500_000_000
     """Cap of what commitments may cost in any 24 hours: half an ether."""
+    quorum: int | None = None
+    """How many endpoints must say the same before it is believed; leave out for more than half of them."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return tuple(self.url.split()) if isinstance(self.url, str) else self.url
 
 
 class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -196,10 +205,7 @@ def _check(config: NodeConfig) -> None:
     for key, (value, lowest, highest) in ranges.items():
         if not lowest <= value <= highest:
             raise ConfigurationError(f"{key} is {value}, it must be from {lowest} to {highest}")
-    try:
-        split_url(ethereum.url)
-    except ValueError as error:
-        raise ConfigurationError(f"ethereum.url: {error}") from None
+    _check_endpoints(ethereum)
     _check_explorer(config.explorer)
     config.market.to_market()
     try:
@@ -210,6 +216,21 @@ def _check(config: NodeConfig) -> None:
         raise ConfigurationError(f"log_format is {config.log_format!r}, it must be json or console")
     if config.log_level not in ("debug", "info", "warning", "error"):
         raise ConfigurationError(f"log_level is {config.log_level!r}, it must be debug, info, warning or error")
+
+
+def _check_endpoints(ethereum: EthereumConfig) -> None:
+    urls = ethereum.urls
+    if not 1 <= len(urls) <= MAX_ENDPOINTS:
+        raise ConfigurationError(f"ethereum.url: {len(urls)} endpoints, there must be from 1 to {MAX_ENDPOINTS}")
+    try:
+        parts = [split_url(url) for url in urls]
+    except ValueError as error:
+        raise ConfigurationError(f"ethereum.url: {error}") from None
+    places = {(part.scheme, part.hostname, part.port, part.path.rstrip("/"), part.query) for part in parts}
+    if len(places) != len(urls):
+        raise ConfigurationError("ethereum.url: an endpoint is there twice, it would have two votes")
+    if ethereum.quorum is not None and not 1 <= ethereum.quorum <= len(urls):
+        raise ConfigurationError(f"ethereum.quorum is {ethereum.quorum}, it must be from 1 to {len(urls)}")
 
 
 def _check_explorer(explorer: ExplorerConfig) -> None:

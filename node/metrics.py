@@ -25,6 +25,18 @@ SUBSCRIPTIONS = Gauge("tally_subscriptions", "Subscriptions of all WebSocket con
 BACKLOG = Gauge("tally_backlog", "Payments being verified or waiting to be ordered", registry=REGISTRY)
 INDEX_LAG = Gauge("tally_index_lag", "Journal entries that the index has not reached", registry=REGISTRY)
 OPENING = Gauge("tally_opening", "1 for what the node waits for before it can open", ["state"], registry=REGISTRY)
+L1_ENDPOINT_STATE = Gauge(
+    "tally_l1_endpoint_state",
+    "1 for the state that an Ethereum endpoint is in",
+    ["endpoint", "state"],
+    registry=REGISTRY,
+)
+L1_ENDPOINT_BLOCK = Gauge(
+    "tally_l1_endpoint_block", "Newest block that an Ethereum endpoint has shown", ["endpoint"], registry=REGISTRY
+)
+L1_ENDPOINT_FAULTS = Counter(
+    "tally_l1_endpoint_faults", "Answers of an Ethereum endpoint lacking or outvoted", ["endpoint"], registry=REGISTRY
+)
 L1_SYNCED_AT = Gauge("tally_l1_synced_seconds", "L1 time up to which deposits are credited", registry=REGISTRY)
 
 

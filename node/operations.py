@@ -7,7 +7,7 @@ say otherwise. Times are milliseconds since 1970, amounts wei.
 import asyncio
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ from chain.primitives import Address
 from node import __version__, metrics
 from node.epochs import EpochKeeper
 from node.ethereum.committer import Committer, Funds
-from node.ethereum.endpoint import Endpoint, EndpointHealth
+from node.ethereum.endpoints import EndpointReport, Endpoints
 from node.ethereum.reserves import Reserves
 from node.ethereum.submission import Attempt, EpochStatus
 from node.ethereum.watcher import Watcher
@@ -139,7 +139,10 @@ class OperationsReport(msgspec.Struct, frozen=True):
     watcher: WatcherReport
     refusals: tuple[tuple[str, int], ...]
     """By name, the most frequent first."""
-    endpoints: tuple[EndpointHealth, ...]
+    endpoints: tuple[EndpointReport, ...]
+    """Of Ethereum, in the order of preference."""
+    quorum: int
+    """How many of them must say the same."""
     disk: DiskUse
 
 
@@ -159,7 +162,7 @@ class Operations:
         committer: Committer,
         watcher: Watcher,
         get_reserves: Callable[[], Reserves],
-        endpoints: Sequence[Endpoint],
+        endpoints: Endpoints,
         data_dir: Path,
         clock: Callable[[], int],
     ) -> None:
@@ -198,7 +201,8 @@ class Operations:
             committer=self._report_committer(),
             watcher=self._report_watcher(),
             refusals=tuple(sorted(metrics.count_refusals().items(), key=lambda item: (-item[1], item[0]))),
-            endpoints=tuple([endpoint.health for endpoint in self._endpoints]),
+            endpoints=self._endpoints.report(),
+            quorum=self._endpoints.quorum,
             disk=disk,
         )
 

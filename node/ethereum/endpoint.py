@@ -42,12 +42,19 @@ class EndpointHealth(msgspec.Struct, frozen=True):
 
 
 class Transport(Protocol):
-    """What the gateway needs: one question, one answer. Several endpoints with a quorum can stand in its place."""
+    """One question, one answer."""
 
     async def call(self, method: str, params: Sequence[Any]) -> Any:
         """The `result`. Raises `RpcError` for an error object, `EthereumFault` for everything else that fails."""
 
     async def close(self) -> None: ...
+
+
+class VerifiedTransport(Transport, Protocol):
+    """What the gateway needs: a transport that answers of one chain and with one contract, or not at all."""
+
+    async def verify(self) -> None:
+        """Raises `EthereumFault` or `WrongDeployment`, as `call` does, too."""
 
 
 class _Error(msgspec.Struct):

@@ -19,6 +19,10 @@ class RpcError(EthereumFault):
         self.data = data
 
 
+class FinalityWentBack(EthereumFault):
+    """A block that was final is not even there any more, for as many endpoints as must agree."""
+
+
 class WrongDeployment(Exception):
     """The endpoint serves another chain, or the contract is not there or not the one this ledger was begun with.
 

@@ -1,8 +1,7 @@
 """The only module that speaks to Ethereum: what the node asks of it, in the node's words.
 
-One `Transport` is one endpoint now; several, with a quorum, are a `Transport` too. What an endpoint answers is decoded
-strictly but otherwise believed. Before the first use, and again after every fault, the chain id and the presence of the
-contract are checked, so that an endpoint that comes back as another chain is noticed before anything is decided.
+What it is answered is decoded strictly but otherwise believed: whom to ask, of which chain they speak, and how many
+must say the same is the affair of `node.ethereum.endpoints`.
 """
 
 import asyncio
@@ -14,7 +13,7 @@ from chain.commitment import AssetCommitment, Commitment, hash_commitment
 from chain.params import Domain
 from chain.primitives import ADDRESS_SIZE, HASH_SIZE, MAX_ASSETS, MAX_U64, MAX_U256, Address, Hash, Signature
 from node.ethereum.abi import encode_topic, load_abi
-from node.ethereum.endpoint import Transport
+from node.ethereum.endpoint import VerifiedTransport
 from node.ethereum.faults import ContractError, EthereumFault, Reverted, RpcError, WrongDeployment
 from node.ethereum.l1 import (
     MAX_WEI_PER_GAS,
@@ -83,14 +82,12 @@ _MAX_SYMBOL: Final = 32
 class Gateway:
     """Raises `EthereumFault` or `WrongDeployment` from every method that asks, unless it says otherwise."""
 
-    def __init__(self, transport: Transport, l1_chain_id: int, settlement: Address) -> None:
+    def __init__(self, transport: VerifiedTransport, l1_chain_id: int, settlement: Address) -> None:
         self.l1_chain_id = l1_chain_id
         self.settlement = settlement
         self.domain = Domain.of(l1_chain_id, settlement)
         self._transport = transport
         self._abi = load_abi("Settlement")
-        self._is_verified = False
-        self._verifying = asyncio.Lock()
 
     async def close(self) -> None:
         await self._transport.close()
@@ -99,16 +96,7 @@ class Gateway:
 
     async def verify(self) -> None:
         """Raises `WrongDeployment` for, in this order: another chain id, no code at the contract's address."""
-        async with self._verifying:
-            if self._is_verified:
-                return
-            chain_id = decode_quantity(await self._transport.call("eth_chainId", []))
-            if chain_id != self.l1_chain_id:
-                raise WrongDeployment("wrong_chain", f"the endpoint serves chain {chain_id}, not {self.l1_chain_id}")
-            code = decode_data(await self._transport.call("eth_getCode", [_to_hex(self.settlement), "latest"]))
-            if not code:
-                raise WrongDeployment("no_contract", f"there is no contract at {_to_hex(self.settlement)}")
-            self._is_verified = True
+        await self._transport.verify()
 
     async def check_deployment(self, deployed_at: int, native_asset: Address, operator: Address | None) -> Deployment:
         """The contract's constants, which must be those that the ledger was begun with. `operator`: who signs here.
@@ -394,15 +382,7 @@ class Gateway:
             raise Reverted(self._abi.decode_error(revert)) from error
 
     async def _ask(self, method: str, params: Sequence[Any]) -> Any:
-        try:
-            if not self._is_verified:
-                await self.verify()
-            return await self._transport.call(method, params)
-        except RpcError:
-            raise
-        except EthereumFault:
-            self._is_verified = False
-            raise
+        return await self._transport.call(method, params)
 
 
 # ------------------------------------------------------------------------------------------------ the endpoint's words

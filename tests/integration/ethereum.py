@@ -27,6 +27,7 @@ from node.ethereum.deploy import (
     make_mint,
 )
 from node.ethereum.endpoint import Endpoint
+from node.ethereum.endpoints import Endpoints
 from node.ethereum.gateway import Gateway
 from node.ethereum.l1 import Deployment
 
@@ -189,7 +190,7 @@ async def settle(anvil: Anvil, max_silence: int = 86_400) -> Settled:
     for account in (GAS_ACCOUNT, STRANGER):
         await anvil.call("anvil_setBalance", account.address, hex(10**20))
     await funder.send_all([make_mint(token, funder.address, 10**24), make_approval(token, deployed.address, 10**24)])
-    gateway = Gateway(anvil.endpoint, CHAIN_ID, deployed.address)
+    gateway = Gateway(Endpoints([anvil.endpoint], CHAIN_ID, deployed.address), CHAIN_ID, deployed.address)
     deployment = await gateway.check_deployment(deployed.deployed_at, ETHER, parameters.operator)
     await anvil.call("evm_setAutomine", False)
     await anvil.read_time()

@@ -13,6 +13,7 @@ from node.ethereum.commit_decision import CommitterSettings
 from node.ethereum.committer import Committer
 from node.ethereum.deploy import Call, Sender
 from node.ethereum.endpoint import Endpoint
+from node.ethereum.endpoints import Endpoints
 from node.ethereum.faults import Reverted, WrongDeployment
 from node.ethereum.gateway import Gateway
 from node.ethereum.store import EthereumStore
@@ -234,11 +235,12 @@ async def test_another_chain_or_contract_is_a_loud_stop(settled: Settled) -> Non
     endpoint = Endpoint(settled.anvil.url)
     deployed_at = settled.deployment.deployed_at
     cases = [
-        (Gateway(endpoint, 1, settled.gateway.settlement), "wrong_chain"),
-        (Gateway(endpoint, CHAIN_ID, b"\x01" * 20), "no_contract"),
-        (Gateway(endpoint, CHAIN_ID, settled.token), "wrong_contract"),
+        (1, settled.gateway.settlement, "wrong_chain"),
+        (CHAIN_ID, b"\x01" * 20, "no_contract"),
+        (CHAIN_ID, settled.token, "wrong_contract"),
     ]
-    for gateway, code in cases:
+    for chain_id, settlement, code in cases:
+        gateway = Gateway(Endpoints([endpoint], chain_id, settlement), chain_id, settlement)
         with pytest.raises(WrongDeployment) as caught:
             await gateway.check_deployment(deployed_at, ETHER, None)
         assert caught.value.code == code

@@ -11,6 +11,7 @@ from explorer.app import Explorer
 from explorer.pages.operator import view_operations
 from node.ethereum.committer import Funds
 from node.ethereum.endpoint import EndpointHealth
+from node.ethereum.endpoints import EndpointReport, EndpointState
 from node.ethereum.reserves import Fault, FaultKind, Reserves
 from node.ethereum.submission import Attempt, AttemptOutcome, EpochState, EpochStatus, Fees, Inclusion
 from node.operations import (
@@ -99,9 +100,26 @@ def make_report(stage: Stage) -> OperationsReport:
         ),
         refusals=(("insufficient_balance", 12_345), ("nonce_used", 1)),
         endpoints=(
-            EndpointHealth("l1.example:443", 900, 2, 7, 2, now - 9_000, 3_400, now - 1_000, "no answer", now, "limit"),
-            EndpointHealth("127.0.0.1:8545", 0, 0, 0, 0, None, None, None, "", None, ""),
+            EndpointReport(
+                "l1.example:443",
+                EndpointState.FAILING,
+                now - 1_000,
+                "no answer",
+                1_240,
+                EndpointHealth(
+                    "l1.example:443", 900, 2, 7, 2, now - 9_000, 3_400, now - 1_000, "no answer", now, "limit"
+                ),
+            ),
+            EndpointReport(
+                "127.0.0.1:8545",
+                EndpointState.UNTRIED,
+                now,
+                "",
+                None,
+                EndpointHealth("127.0.0.1:8545", 0, 0, 0, 0, None, None, None, "", None, ""),
+            ),
         ),
+        quorum=2,
         disk=DiskUse((("index.sqlite", 1_048_576), ("journal", 5)), 10**9),
     )
 
@@ -216,9 +234,13 @@ async def test_the_report_is_shown_as_it_is(stage: Stage) -> None:
     assert commitments[1][-1] == "0.000098352000688464 ETH"
     assert page.get_rows("deposits-waiting")[0] == ["ETH", "3", "1", "5"]
     assert page.get_rows("endpoints") == [
-        ["l1.example:443", "2 faults in a row", "900", "9 s ago", "3 ms", "1 s ago of 2 no answer", "now of 7 limit"],
-        ["127.0.0.1:8545", "not asked yet", "0", "never", "–", "never", "never"],
-    ]
+        [
+            "l1.example:443", "failing entered 1 s ago no answer", "1,240", "900", "9 s ago", "3 ms",
+            "1 s ago of 2 no answer", "now of 7 limit",
+        ],
+        ["127.0.0.1:8545", "untried entered now", "–", "0", "never", "–", "never", "never"],
+    ]  # fmt: skip
+    assert "What matters is believed when 2 of the 2 say the same." in page.text
     assert page.get_rows("refusals") == [["insufficient_balance", "12,345"], ["nonce_used", "1"], ["All", "12,346"]]
     assert page.get_rows("disk") == [
         ["index.sqlite", "1,048,576"], ["journal", "5"], ["All", "1,048,581"], ["Free on the disk", "1,000,000,000"],
@@ -264,12 +286,14 @@ async def test_deep_reorganisations_and_strangers_submissions_are_named(stage: S
 async def test_an_endpoints_own_words_are_text(stage: Stage) -> None:
     assert stage.operations is not None
     words = "<script>alert(1)</script>{{ 7*7 }}"
-    faulty = msgspec.structs.replace(stage.operations.endpoints[0], last_fault=words, last_error=words, name="<b>")
+    first = stage.operations.endpoints[0]
+    health = msgspec.structs.replace(first.health, last_fault=words, last_error=words)
+    faulty = msgspec.structs.replace(first, name="<b>", detail=words, health=health)
     stage.operations = msgspec.structs.replace(stage.operations, endpoints=(faulty,))
     change(stage, "committer", detail=words)
     stage.reserves = Reserves(None, Fault(FaultKind.REFUSED, words, stage.now - 90_000, 3))
     answer = await ask_as(stage.guarded, f"Bearer {TOKEN}")
-    assert words not in answer.text and answer.text.count("&lt;script&gt;alert(1)") == 4
+    assert words not in answer.text and answer.text.count("&lt;script&gt;alert(1)") == 5
     assert "The reserves have not been read since 1 min ago: <script>" in answer.page.text
     assert "{{ 7*7 }}" in answer.page.text
 

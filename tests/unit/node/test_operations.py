@@ -13,7 +13,7 @@ from chain.state import State
 from node import __version__, metrics
 from node.ethereum.commit_decision import CommitterSettings
 from node.ethereum.committer import Committer
-from node.ethereum.endpoint import Endpoint
+from node.ethereum.endpoints import open_endpoints
 from node.ethereum.faults import EthereumFault
 from node.ethereum.reserves import AssetReserves, Reading, Reserves
 from node.ethereum.store import EthereumStore
@@ -43,7 +43,7 @@ class Site:
         )
         self.durable, self.indexed, self.sealed = Progress(12), Progress(9), Progress(5)
         self.reserves = Reserves()
-        self.endpoint = Endpoint("http://127.0.0.1:1/secret")
+        self.endpoints = open_endpoints(["http://127.0.0.1:1/secret"], 5, b"\x5e" * 20)
         self.operations = Operations(
             sequencer=office.desk.sequencer,
             verifiers=VerifierPool([]),
@@ -55,7 +55,7 @@ class Site:
             committer=self.committer,
             watcher=self.watcher,
             get_reserves=lambda: self.reserves,
-            endpoints=[self.endpoint],
+            endpoints=self.endpoints,
             data_dir=data_dir,
             clock=self.l1.clock,
         )
@@ -66,7 +66,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     async with open_office() as office:
         site = Site(office, tmp_path)
         yield site
-        await site.endpoint.close()
+        await site.endpoints.close()
         site.store.close()
 
 
@@ -81,7 +81,7 @@ async def test_a_node_that_has_just_begun(site: Site) -> None:
     assert report.committer.account == ACCOUNT.address
     assert (report.watcher.state, report.watcher.l1_block) == ("starting", None)
     (endpoint,) = report.endpoints
-    assert (endpoint.name, endpoint.call_count) == ("127.0.0.1:1", 0)
+    assert (endpoint.name, endpoint.state, endpoint.health.call_count) == ("127.0.0.1:1", "untried", 0)
 
 
 async def test_why_an_epoch_that_is_due_is_not_cut(site: Site) -> None:
@@ -160,9 +160,11 @@ async def test_refusals_are_the_metrics_own(site: Site) -> None:
 
 async def test_an_endpoint_out_of_reach_is_seen_and_keeps_its_key(site: Site) -> None:
     with pytest.raises(EthereumFault):
-        await site.endpoint.call("eth_chainId", [])
+        await site.endpoints.call("eth_chainId", [])
     report = await site.operations.report()
-    assert (report.endpoints[0].faults_in_row, report.endpoints[0].last_answer_at) == (1, None)
+    (endpoint,) = report.endpoints
+    assert (endpoint.state, endpoint.is_ok) == ("failing", False)
+    assert (endpoint.health.faults_in_row, endpoint.health.last_answer_at) == (1, None)
     assert "secret" not in str(msgspec.to_builtins(report, builtin_types=(bytes,)))
 
 

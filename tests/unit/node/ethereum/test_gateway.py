@@ -10,6 +10,8 @@ from chain.commitment import AssetCommitment, Commitment, hash_commitment
 from chain.hashing import keccak
 from chain.params import Domain
 from node.ethereum.abi import encode_topic, load_abi
+from node.ethereum.endpoint import EndpointHealth
+from node.ethereum.endpoints import Endpoints
 from node.ethereum.faults import EthereumFault, Reverted, RpcError, WrongDeployment
 from node.ethereum.gateway import Gateway, classify_send_refusal, decode_data, decode_quantity, find_revert
 from node.ethereum.l1 import SendOutcome
@@ -42,6 +44,9 @@ COMMITMENT_ABI = (
 class Scripted:
     """Answers by method; a value, an error to raise, or a function of the parameters."""
 
+    name = "scripted"
+    health = EndpointHealth(name, 0, 0, 0, 0, None, None, None, "", None, "")
+
     def __init__(self, **answers: Any) -> None:
         self.answers = {"eth_chainId": hex(CHAIN_ID), "eth_getCode": "0x60", **answers}
         self.asked: list[tuple[str, Sequence[Any]]] = []
@@ -57,8 +62,12 @@ class Scripted:
         return
 
 
+def open_over(member: Scripted) -> Gateway:
+    return Gateway(Endpoints([member], CHAIN_ID, SETTLEMENT), CHAIN_ID, SETTLEMENT)
+
+
 def open_gateway(**answers: Any) -> Gateway:
-    return Gateway(Scripted(**answers), CHAIN_ID, SETTLEMENT)
+    return open_over(Scripted(**answers))
 
 
 def to_tuple(commitment: Commitment) -> tuple[Any, ...]:
@@ -106,7 +115,7 @@ def make_committed_log(**changes: Any) -> dict[str, Any]:
 
 async def test_the_chain_and_the_contract_are_checked_once_and_again_after_a_fault() -> None:
     transport = Scripted(eth_getBlockByNumber=BLOCK)
-    gateway = Gateway(transport, CHAIN_ID, SETTLEMENT)
+    gateway = open_over(transport)
     await gateway.get_block("latest")
     await gateway.get_block(16)
     assert [method for method, _ in transport.asked] == [
@@ -173,7 +182,7 @@ async def test_a_block_is_found_by_its_time(timestamp: int) -> None:
 
 async def test_the_head_is_read_as_of_a_block() -> None:
     transport = Scripted(eth_call="0x" + eth_abi.encode(["uint64"] * 3, [9, 1_700_000_000, 4]).hex())
-    head = await Gateway(transport, CHAIN_ID, SETTLEMENT).get_head(31)
+    head = await open_over(transport).get_head(31)
     assert (head.epoch, head.included_at, head.final_epoch) == (9, 1_700_000_000, 4)
     method, params = transport.asked[-1]
     assert method == "eth_call" and params[1] == "0x1f"
@@ -355,7 +364,7 @@ async def test_a_token_that_does_not_say_or_says_nonsense_has_neither() -> None:
 
 async def test_a_balance_is_asked_of_the_token_as_of_a_block() -> None:
     transport = Scripted(eth_call="0x" + eth_abi.encode(["uint256"], [2**255]).hex())
-    gateway = Gateway(transport, CHAIN_ID, SETTLEMENT)
+    gateway = open_over(transport)
     assert await gateway.get_token_balance(b"\x01" * 20, SETTLEMENT, 31) == 2**255
     _, params = transport.asked[-1]
     data = "0x70a08231" + SETTLEMENT.rjust(32, b"\0").hex()
@@ -369,7 +378,7 @@ async def test_a_token_that_does_not_say_a_balance_has_none(answer: Any) -> None
 
 async def test_what_is_held_is_asked_of_the_contract_as_of_a_block() -> None:
     transport = Scripted(eth_call="0x" + eth_abi.encode(["uint256"], [7]).hex())
-    assert await Gateway(transport, CHAIN_ID, SETTLEMENT).get_held(b"\x01" * 20, 31) == 7
+    assert await open_over(transport).get_held(b"\x01" * 20, 31) == 7
     _, params = transport.asked[-1]
     selector = keccak(b"held(address)")[:4].hex()
     assert params == [{"to": "0x" + SETTLEMENT.hex(), "data": f"0x{selector}" + "00" * 12 + "01" * 20}, "0x1f"]
