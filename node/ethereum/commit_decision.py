@@ -140,7 +140,7 @@ class State(msgspec.Struct, frozen=True):
     next_own_nonce: int
     """One above that of our attempt which was included last; 0 if none was."""
     spent: int
-    """Wei that attempts settled in the last 24 hours have cost."""
+    """Wei that attempts settled in the last 24 hours of L1 time have cost."""
     last_broadcast: Mapping[Hash, tuple[int, SendResult]]
     """Attempt → when it was last sent (ms), and what the endpoint said. Not kept over a restart: all is due then."""
     newest_l1_time: int = 0
@@ -370,8 +370,11 @@ def _decide_attempt(
     gas_limit = compute_gas_limit(simulation.gas)
     most_cost = gas_limit * fees.max_fee
     spent = compute_spent(state.spent, state.open_attempts, account)
+    spent += compute_in_flight(state.open_attempts, account, nonce)
     if spent + most_cost > settings.daily_budget_wei:
-        problem = f"{spent} wei spent in 24 hours, {most_cost} wanted, {settings.daily_budget_wei} allowed"
+        problem = (
+            f"{spent} wei spent in 24 hours or on the way, {most_cost} wanted, {settings.daily_budget_wei} allowed"
+        )
         return _hold(state, seen, live, Decision(Situation.OVER_BUDGET, problem))
     if account.balance < most_cost:
         problem = f"the balance is {account.balance} wei, {most_cost} are needed"
@@ -482,6 +485,16 @@ def compute_spent(settled: int, open_attempts: Sequence[Attempt], account: Accou
     and those that have reverted, but not finally yet."""
     receipts = [] if account is None else [account.receipts.get(attempt.hash) for attempt in open_attempts]
     return settled + sum([receipt.gas_used * receipt.effective_gas_price for receipt in receipts if receipt])
+
+
+def compute_in_flight(open_attempts: Sequence[Attempt], account: Account, nonce: int) -> int:
+    """Wei that may be spent yet, at worst, on other nonces than this one: of each, its dearest attempt. There are such
+    after a reorganisation that took back what had used a lower nonce."""
+    worst: dict[int, int] = {}
+    for attempt in open_attempts:
+        if attempt.nonce >= account.nonce and attempt.nonce != nonce:
+            worst[attempt.nonce] = max(attempt.most_cost, worst.get(attempt.nonce, 0))
+    return sum(worst.values())
 
 
 def compute_gas_limit(estimate: int) -> int:

@@ -175,6 +175,11 @@ class Committer:
         return 0 if self._seen is None else self._seen.latest.timestamp
 
     @property
+    def _l1_time_ms(self) -> int:
+        """What the budget's day is measured by: our own clock may be put forward, and would forget what was spent."""
+        return self._newest_l1_time * 1000 or self._clock()
+
+    @property
     def newest_sealed_epoch(self) -> int:
         """The last epoch whose commitment is here, 0 for none."""
         return self._newest_sealed
@@ -190,7 +195,7 @@ class Committer:
         self._wake.set()
 
     def get_funds(self) -> Funds:
-        settled = self._store.get_spent(self._clock() - DAY_MS)
+        settled = self._store.get_spent(self._l1_time_ms - DAY_MS)
         balance, l1_block, _ = (None, 0, 0) if self._balance is None else self._balance
         seen, account = self._seen, None if self._seen is None else self._seen.account
         base_fee = None if seen is None else seen.latest.base_fee
@@ -315,7 +320,7 @@ class Committer:
     async def _step(self) -> None:
         seen = await self._look()
         for _ in range(_MAX_ROUNDS):
-            decision = decide(self._remember(), seen)
+            decision = decide(self._remember(seen.latest), seen)
             if isinstance(decision, Decision):
                 break
             for step in decision.steps:
@@ -329,7 +334,7 @@ class Committer:
         for action in decision.actions:
             await self._act(action, seen)
         if decision.actions:  # what the endpoint said to it may be the situation now
-            after = decide(self._remember(), seen)
+            after = decide(self._remember(seen.latest), seen)
             if isinstance(after, Decision):
                 self._enter(after.situation, after.detail)
         if seen.contract is None:
@@ -346,9 +351,13 @@ class Committer:
             return False
         is_new_block = self._seen is None or self._seen.latest.hash != seen.latest.hash
         self._seen, self._seen_with = seen, self._inclusion
-        if seen.latest.timestamp <= self._clock() // 1000 + _MAX_CLOCK_LAG_S:
-            self._newest_l1_time = seen.latest.timestamp
+        self._newest_l1_time = self._measure_l1_time(seen.latest)
         return is_new_block
+
+    def _measure_l1_time(self, latest: L1Block) -> int:
+        """Unix seconds: of the newest L1 block, this one included if its time is plausible."""
+        is_plausible = latest.timestamp <= self._clock() // 1000 + _MAX_CLOCK_LAG_S
+        return max(self._newest_l1_time, latest.timestamp) if is_plausible else self._newest_l1_time
 
     def _is_balance_old(self, read_at: int) -> bool:
         return not 0 <= self._clock() - read_at < _BALANCE_AGE_MS
@@ -511,7 +520,7 @@ class Committer:
             effective_gas_price=receipt.effective_gas_price,
         )
         seal = Seal(event.commitment, event.signature, event.digest, sealed_at=event.included_at * 1000)
-        await asyncio.to_thread(self._store.put_inclusion, inclusion, seal, self._clock())
+        await asyncio.to_thread(self._store.put_inclusion, inclusion, seal, inclusion.included_at * 1000)
         self._load()
         _log.info(
             "commitment_included",
@@ -529,7 +538,7 @@ class Committer:
             problem = await self._explain(attempt, tx_receipt)
         _log.info("attempt_settled", epoch=attempt.epoch, attempt=attempt.number, outcome=str(outcome), problem=problem)
         await asyncio.to_thread(
-            self._store.settle_attempt, attempt.hash, outcome, gas_used, price, self._clock(), problem
+            self._store.settle_attempt, attempt.hash, outcome, gas_used, price, self._l1_time_ms, problem
         )
         self._load()
         self.change.notify()
@@ -622,7 +631,7 @@ class Committer:
                 if attempt.hash == self._inclusion.l1_transaction:
                     self._next_own_nonce = attempt.nonce + 1
 
-    def _remember(self) -> State:
+    def _remember(self, latest: L1Block) -> State:
         waiting = None
         if self._newest_sealed > self.mined_epoch:
             cut_at = 0 if self._waiting_seal is None else self._waiting_seal.commitment.cut_at
@@ -634,7 +643,7 @@ class Committer:
             waiting=waiting,
             open_attempts=self._open_attempts,
             next_own_nonce=self._next_own_nonce,
-            spent=0 if waiting is None else self._store.get_spent(self._clock() - DAY_MS),
+            spent=0 if waiting is None else self._store.get_spent(self._measure_l1_time(latest) * 1000 - DAY_MS),
             last_broadcast=self._broadcasts,
             newest_l1_time=self._newest_l1_time,
             key_problem=None if self._account is not None else self._key_problem,

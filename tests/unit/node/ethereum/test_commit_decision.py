@@ -30,6 +30,7 @@ from node.ethereum.commit_decision import (
     compute_bump,
     compute_fees,
     compute_gas_limit,
+    compute_in_flight,
     compute_spent,
     decide,
 )
@@ -96,6 +97,15 @@ def test_what_is_spent_counts_each_revert_once_settled_or_not() -> None:
     assert compute_spent(5, (FIRST,), account) == 5 + 50_000 * 20 * GWEI
     assert compute_spent(5, (), account) == 5  # settled meanwhile: its cost is in the 5
     assert compute_spent(5, (FIRST,), ACCOUNT) == compute_spent(5, (FIRST,), None) == 5
+
+
+def test_what_may_be_mined_on_another_nonce_counts_at_its_worst() -> None:
+    cheap, dear = change(FIRST, nonce=9), change(FIRST, nonce=9, number=2, fees=Fees(40 * GWEI, GWEI))
+    assert compute_in_flight((FIRST, cheap, dear), ACCOUNT, nonce=7) == dear.most_cost
+    assert compute_in_flight((FIRST, cheap, dear), change(ACCOUNT, nonce=10), nonce=10) == 0
+    state = change(STATE, open_attempts=(cheap, dear), spent=SETTINGS.daily_budget_wei - dear.most_cost - 1)
+    decision = decide(state, SEEN)
+    assert isinstance(decision, Decision) and decision.situation is Situation.OVER_BUDGET
 
 
 def test_the_first_attempt() -> None:
