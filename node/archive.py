@@ -16,14 +16,14 @@ import msgspec
 from chain import wire
 from chain.block import Block, Deposit, Header, Record, build_records_tree, decode_block, hash_header
 from chain.commitment import Commitment
-from chain.errors import InvalidProof, NotFound
+from chain.errors import InvalidProof, MalformedRequest, NotFound
 from chain.evidence import WithdrawalClaim, build_withdrawal_claim, get_line
 from chain.instruction import SignedInstruction
 from chain.kinds import WITHDRAW
 from chain.merkle import ListTree
 from chain.params import Parameters
 from chain.payment import SignedPayment
-from chain.primitives import Address, Hash, Signature
+from chain.primitives import MAX_U64, Address, Hash, Signature
 from chain.receipt import Inclusion
 from chain.registry import RegistryKey
 from node.epochs import EpochKeeper
@@ -296,6 +296,21 @@ class Archive:
         seal = await self._get_seal(epoch)
         return _describe_commitment(seal.commitment, seal.signature, self._committer.get_epoch(epoch))
 
+    async def list_commitments(self, cursor: str | None, limit: int) -> dict[str, Any]:
+        """Those of sealed epochs, newest first, each as `describe_commitment` shows it. Raises `MalformedRequest`
+        (cursor, limit) and `Overloaded`."""
+        newest = self._epochs.sealed_epoch
+        if cursor is not None:
+            newest = min(newest, wire.decode_quantity(cursor, "cursor", MAX_U64))
+            if newest < 1:
+                raise MalformedRequest("cursor: take it from the page before")
+        if limit < 1:
+            raise MalformedRequest("limit: at least 1")
+        oldest = max(1, newest - limit + 1)
+        # One after the other: there is no hurry, and payments come between.
+        items = [await self.describe_commitment(epoch) for epoch in range(newest, oldest - 1, -1)]
+        return {"items": items, "cursor": hex(oldest - 1) if oldest > 1 else None}
+
     def describe_way(self, epoch: int) -> tuple[EpochStatus, dict[str, Any]] | None:
         """As `describe_commitment`, of what the committer has been given, and of this very moment. None before that."""
         seal, status = self._committer.get_commitment(epoch), self._committer.get_epoch(epoch)
@@ -534,30 +549,44 @@ def _describe_seal(seal: Seal) -> dict[str, str | dict[str, Any]]:
 
 def _describe_commitment(commitment: Commitment, signature: Signature, status: EpochStatus | None) -> dict[str, Any]:
     inclusion = status.inclusion if status is not None else None
+    final_at = None if status is None else status.final_at
     return {
         "epoch": hex(commitment.epoch),
         "message": wire.encode_commitment(commitment),
         "signature": wire.encode_bytes(signature),
         "status": EpochState.SEALED if status is None else status.state,
+        "sealedAt": None if status is None else hex(status.sealed_at),
         "attempts": [] if status is None else [_describe_attempt(attempt) for attempt in status.attempts],
+        "cost": hex(0 if status is None else status.cost),
         "l1Transaction": None if inclusion is None else wire.encode_bytes(inclusion.l1_transaction),
+        "isOurs": None if status is None or inclusion is None else status.is_ours,
         "l1Block": None if inclusion is None else hex(inclusion.l1_block),
+        "l1BlockHash": None if inclusion is None else wire.encode_bytes(inclusion.l1_block_hash),
         "includedAt": None if inclusion is None else hex(inclusion.included_at),
         "confirmations": None if status is None or inclusion is None else hex(status.confirmations),
+        "finalAt": None if final_at is None else hex(final_at),
         "gasUsed": None if inclusion is None else hex(inclusion.gas_used),
         "effectiveGasPrice": None if inclusion is None else hex(inclusion.effective_gas_price),
     }
 
 
 def _describe_attempt(attempt: Attempt) -> dict[str, Any]:
+    gas_used, price = attempt.gas_used, attempt.effective_gas_price
+    is_settled = gas_used is not None and price is not None
     return {
         "number": hex(attempt.number),
         "hash": wire.encode_bytes(attempt.hash),
         "nonce": hex(attempt.nonce),
+        "type": "legacy" if attempt.is_legacy else "eip1559",
+        "gasLimit": hex(attempt.gas_limit),
         "maxFeePerGas": hex(attempt.fees.max_fee),
         "maxPriorityFeePerGas": hex(attempt.fees.priority_fee),
         "sentAt": hex(attempt.sent_at),
         "outcome": attempt.outcome,
+        "problem": attempt.problem or None,
+        "gasUsed": None if gas_used is None else hex(gas_used),
+        "effectiveGasPrice": None if price is None else hex(price),
+        "cost": hex(attempt.cost) if is_settled else None,
     }
 
 

@@ -46,6 +46,7 @@ def make_examples(network: Network) -> dict[str, list[Example]]:
         "tally_getAccount": [ask("tally_getAccount", bob), ask("tally_getAccount", listed["owner"])],
         "tally_getBlock": [ask("tally_getBlock", payment["block"]), ask("tally_getBlock", listed["block"])],
         "tally_getCommitment": [ask("tally_getCommitment", epoch)],
+        "tally_listCommitments": [ask("tally_listCommitments", {"limit": 1})],
         "tally_getPaymentProof": [ask("tally_getPaymentProof", withdrawal["id"])],
         "tally_getAccountProof": [ask("tally_getAccountProof", alice, token, epoch)],
         "tally_getStatement": [ask("tally_getStatement", alice, token, epoch)],

@@ -448,6 +448,7 @@ class EpochItem(Form, frozen=True):
     included_at: Annotated[Quantity | None, Meta(description="Unix seconds.")]
     gas_used: Quantity | None
     effective_gas_price: Annotated[Quantity | None, Meta(description="Wei per gas.")]
+    cost: Annotated[Quantity, Meta(description="Wei, of all that this node sent to commit it, as far as it is known.")]
 
 
 class EpochList(Form, frozen=True):
@@ -710,10 +711,16 @@ class AttemptForm(Form, frozen=True):
     number: Quantity
     hash: HexHash
     nonce: Quantity
+    type: Annotated[str, Meta(description="`legacy`, whose one gas price both fees show, or `eip1559`.")]
+    gas_limit: Quantity
     max_fee_per_gas: Quantity
     max_priority_fee_per_gas: Quantity
     sent_at: Quantity
-    outcome: str | None
+    outcome: Annotated[str | None, Meta(description="`included`, `reverted` or `replaced`; null while it is open.")]
+    problem: Annotated[str | None, Meta(description="Why it was reverted, in the contract's words.")]
+    gas_used: Quantity | None
+    effective_gas_price: Annotated[Quantity | None, Meta(description="Wei per gas.")]
+    cost: Annotated[Quantity | None, Meta(description="Wei; null while it is not known.")]
 
 
 class CommitmentAnswer(Form, frozen=True):
@@ -723,13 +730,26 @@ class CommitmentAnswer(Form, frozen=True):
     message: CommitmentForm
     signature: HexSignature
     status: EpochStage
+    sealed_at: Quantity | None
     attempts: tuple[AttemptForm, ...]
+    cost: Annotated[Quantity, Meta(description="Wei, of all attempts of which it is known what they cost.")]
     l1_transaction: HexHash | None
+    is_ours: Annotated[bool | None, Meta(description="Whether this node sent what is included, and not somebody else.")]
     l1_block: Quantity | None
-    included_at: Quantity | None
+    l1_block_hash: HexHash | None
+    included_at: Annotated[Quantity | None, Meta(description="Unix seconds.")]
     confirmations: Quantity | None
+    final_at: Annotated[Quantity | None, Meta(description="Unix seconds, when its challenge period is over.")]
     gas_used: Quantity | None
-    effective_gas_price: Quantity | None
+    effective_gas_price: Annotated[Quantity | None, Meta(description="Wei per gas.")]
+
+
+class CommitmentList(Form, frozen=True):
+    """Newest first, from the last one that is sealed; `older` and `newer` as for payments."""
+
+    items: tuple[CommitmentAnswer, ...]
+    newer: str | None
+    older: str | None
 
 
 class SignedCommitment(Form, frozen=True):
@@ -1128,6 +1148,7 @@ def _describe_epoch(epoch: IndexedEpoch, status: EpochStatus | None) -> dict[str
         "included_at": None if inclusion is None else hex(inclusion.included_at),
         "gas_used": None if inclusion is None else hex(inclusion.gas_used),
         "effective_gas_price": None if inclusion is None else hex(inclusion.effective_gas_price),
+        "cost": hex(0 if status is None else status.cost),
     }
 
 

@@ -513,7 +513,7 @@ async def show_epoch(site: Site, request: Request) -> Response:
     epoch, totals = found
     status: EpochStatus | None = site.sources.get_epoch(epoch.number)
     answer = forms.build_epoch_answer(epoch, status, totals)
-    is_settled = name.isdecimal() and answer.stage is EpochStage.FINAL
+    is_settled = name.isdecimal() and answer.stage is EpochStage.FINAL and status is not None and status.is_settled
     return say(msgspec.json.encode(answer), request, SETTLED if is_settled else LIVE)
 
 
@@ -522,6 +522,13 @@ async def show_commitment(site: Site, request: Request) -> Response:
     epoch = _pick_epoch(site, request.path_params["epoch"])
     # Also of a final epoch: its confirmations go on.
     return say(msgspec.json.encode(await site.sources.archive.describe_commitment(epoch)), request)
+
+
+async def list_commitments(site: Site, request: Request) -> Response:
+    parameters = read_parameters(request, ("before", "after", "limit"))
+    low, high, newer, older = _cut_numbers(parameters, site.sources.info.position.sealed_epoch)
+    items = [await site.sources.archive.describe_commitment(epoch) for epoch in range(high, low - 1, -1)]
+    return say(msgspec.json.encode({"items": items, "newer": newer, "older": older}), request)
 
 
 # --- lists that several paths show
@@ -910,6 +917,11 @@ ENDPOINTS: Final = (
     Endpoint(
         f"{PREFIX}/epochs/{{epoch}}/commitment", "getCommitment", "Epochs", "Its commitment and its way to Ethereum",
         forms.CommitmentAnswer, show_commitment, (_EPOCH,), refusals=(400, 404, 503),
+    ),
+    Endpoint(
+        f"{PREFIX}/commitments", "listCommitments", "Epochs",
+        "The commitments of sealed epochs and their ways to Ethereum, newest first", forms.CommitmentList,
+        list_commitments, query=(_BEFORE, _AFTER, _LIMIT),
     ),
     *[
         Endpoint(

@@ -67,7 +67,7 @@ class Attempt(msgspec.Struct, frozen=True):
     @property
     def is_legacy(self) -> bool:
         """Whether its bytes are a transaction from before EIP-2718: an RLP list, which begins with 0xc0 or above."""
-        return self.raw[0] >= 0xC0
+        return self.raw[:1] >= b"\xc0"
 
     @property
     def cost(self) -> int:
@@ -123,3 +123,8 @@ class EpochStatus(msgspec.Struct, frozen=True):
     def cost(self) -> int:
         """Wei that all attempts together have cost, as far as it is known what became of them."""
         return sum([attempt.cost for attempt in self.attempts])
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known of all attempts what became of them."""
+        return all([attempt.outcome is not None for attempt in self.attempts])

@@ -27,7 +27,7 @@ from node.payment_status import PaymentStatus
 from node.refusals import Halted, Overloaded
 from node.rpc.market import MARKET_METHODS
 from node.rpc.openrpc import get_document
-from node.rpc.parameters import decode_cursor, load_filter, take_address, take_limit, take_params
+from node.rpc.parameters import MAX_COMMITMENTS, decode_cursor, load_filter, take_address, take_limit, take_params
 from node.rpc.quotes import quote
 from node.sequencer import Declined, Outcome, Sequencer
 from node.verification import Refused, Verified, VerifierPool
@@ -237,6 +237,14 @@ async def get_commitment(methods: Methods, params: bytes) -> dict[str, Any]:
     return await archive.describe_commitment(number)
 
 
+async def list_commitments(methods: Methods, params: bytes) -> dict[str, Any]:
+    """[{cursor, limit}] → items, newest first, each as `get_commitment` answers it, and the cursor of the next page,
+    null on the last one."""
+    filters = load_filter(params, {"cursor", "limit"})
+    cursor, limit = decode_cursor(filters.get("cursor")), take_limit(filters, MAX_COMMITMENTS)
+    return await methods.archive.list_commitments(cursor, limit)
+
+
 async def get_payment_proof(methods: Methods, params: bytes) -> dict[str, Any]:
     """[id] → receipt, and for a withdrawal of a sealed epoch what claims it on L1. Raises `NotFound`."""
     (payment_id,) = take_params(params, "id")
@@ -309,6 +317,7 @@ METHODS: Final[dict[str, Method]] = {
     "tally_getAccount": get_account,
     "tally_getBlock": get_block,
     "tally_getCommitment": get_commitment,
+    "tally_listCommitments": list_commitments,
     "tally_getPaymentProof": get_payment_proof,
     "tally_getAccountProof": get_account_proof,
     "tally_getStatement": get_statement,

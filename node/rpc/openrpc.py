@@ -190,6 +190,14 @@ _METHODS: Final[tuple[_Method, ...]] = (
         ("not_found", "overloaded"),
     ),
     (
+        "tally_listCommitments",
+        "The commitments of all sealed epochs, newest first, page by page: how each came to Ethereum, what was tried, "
+        "and what it cost. By name, the filter's members are the parameters.",
+        (("filter?", "CommitmentsFilter?"),),
+        ("page", "CommitmentsPage"),
+        ("overloaded",),
+    ),
+    (
         "tally_getPaymentProof",
         "A receipt, and for a withdrawal of a sealed epoch what claims it on Ethereum.",
         _ID,

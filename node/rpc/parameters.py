@@ -9,6 +9,8 @@ from chain.errors import MalformedRequest
 from chain.primitives import Address
 
 MAX_PAGE: Final = 1000
+MAX_COMMITMENTS: Final = 100
+"""Of a page: one has a line for each asset, and every attempt to send it."""
 _DEFAULT_PAGE: Final = 50
 
 
@@ -57,10 +59,10 @@ def decode_cursor(value: Any) -> str | None:
     raise MalformedRequest("cursor: take it from the page before")
 
 
-def take_limit(filters: dict[str, Any]) -> int:
+def take_limit(filters: dict[str, Any], most: int = MAX_PAGE) -> int:
     """How many items a page has. Raises `MalformedRequest`."""
     limit = filters.get("limit")
-    return _DEFAULT_PAGE if limit is None else wire.decode_quantity(limit, "limit", MAX_PAGE)
+    return _DEFAULT_PAGE if limit is None else wire.decode_quantity(limit, "limit", most)
 
 
 def take_address(filters: dict[str, Any], name: str) -> Address | None:

@@ -23,6 +23,7 @@ from node.catalogue import DELISTED, EXPIRED, LISTED
 from node.index import Direction
 from node.payment_status import PaymentStatus
 from node.rpc.market import MAX_TEXT_SIZE
+from node.rpc.parameters import MAX_COMMITMENTS
 from node.rpc.subscriptions import MAX_BLOCKS_BACK
 
 Schema: TypeAlias = dict[str, Any]
@@ -336,10 +337,22 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "number": "Quantity",
             "hash": "Hash",
             "nonce": "Quantity",
+            "type": {
+                **enum("legacy", "eip1559"),
+                "description": "a legacy transaction has one gas price, which both fees show",
+            },
+            "gasLimit": "Quantity",
             "maxFeePerGas": "Quantity",
             "maxPriorityFeePerGas": "Quantity",
             "sentAt": {**ref("Quantity"), "description": "milliseconds"},
-            "outcome": _or_null(enum("included", "reverted", "replaced")),
+            "outcome": {
+                **_or_null(enum("included", "reverted", "replaced")),
+                "description": "null while it may still be mined",
+            },
+            "problem": {**_or_null(_TEXT), "description": "why it was reverted, in the contract's words"},
+            "gasUsed": "Quantity?",
+            "effectiveGasPrice": "Quantity?",
+            "cost": {**resolve("Quantity?"), "description": "wei; null while it is not known"},
         }
     ),
     "Commitment": _object(
@@ -348,13 +361,34 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "message": "CommitmentMessage",
             "signature": "Signature",
             "status": enum("sealed", "sent", "mined", "final"),
+            "sealedAt": {**resolve("Quantity?"), "description": "milliseconds"},
             "attempts": _list(ref("Attempt")),
+            "cost": {**ref("Quantity"), "description": "wei: of all attempts of which it is known what they cost"},
             "l1Transaction": "Hash?",
+            "isOurs": {
+                **_or_null({"type": "boolean"}),
+                "description": "whether this node sent the transaction that is included, and not somebody else",
+            },
             "l1Block": "Quantity?",
-            "includedAt": "Quantity?",
+            "l1BlockHash": "Hash?",
+            "includedAt": {**resolve("Quantity?"), "description": "Unix seconds"},
             "confirmations": "Quantity?",
+            "finalAt": {
+                **resolve("Quantity?"),
+                "description": "Unix seconds: when its challenge period is over",
+            },
             "gasUsed": "Quantity?",
             "effectiveGasPrice": "Quantity?",
+        }
+    ),
+    "CommitmentsPage": _object({"items": _list(ref("Commitment")), "cursor": "Cursor?"}),
+    "CommitmentsFilter": _any_of(
+        {
+            "cursor": "Cursor",
+            "limit": {
+                **ref("AnyQuantity"),
+                "description": f"items of a page, at most {MAX_COMMITMENTS}; 50 unless given",
+            },
         }
     ),
     "Inclusion": _object(

@@ -100,7 +100,7 @@ def read_answers(node: Network) -> dict[str, Any]:
         ask("tally_getBlock", number)
     for epoch in range(1, sealed + 1):
         commitment = ask("tally_getCommitment", epoch)
-        for name in ("attempts", "confirmations"):
+        for name in ("sealedAt", "attempts", "cost", "isOurs", "confirmations"):
             del commitment[name]
     return answers
 
@@ -127,7 +127,7 @@ def read_market_answers(node: Network, sealed: int, ask: Callable[..., Any]) -> 
 @pytest.fixture(scope="module")
 def shown(node: LoneNode) -> dict[str, Any]:
     with node.running():
-        wait_until(lambda: is_all_committed(node), "every block in a mined epoch", 60)
+        wait_until(lambda: is_all_committed(node), "every block in a mined epoch")
         return read_answers(node)
 
 

@@ -21,7 +21,7 @@ from node.escrow import Escrow
 from node.ethereum.change import Change
 from node.ethereum.committer import Committer
 from node.ethereum.reserves import Reserves
-from node.ethereum.submission import Attempt, EpochState, EpochStatus, Fees, Inclusion
+from node.ethereum.submission import Attempt, AttemptOutcome, EpochState, EpochStatus, Fees, Inclusion
 from node.follower import Progress
 from node.index import IndexReader, IndexWriter
 from node.journal import LevelDBJournal
@@ -128,6 +128,7 @@ class World:
     def send(self, ledger: RandomLedger, epoch: int, state: EpochState) -> EpochStatus:
         """Makes the committer say that `epoch`, which is sealed, is that far."""
         commitment = ledger.sealed[epoch][0].commitment
+        is_sent, is_mined = state != EpochState.SEALED, state in (EpochState.MINED, EpochState.FINAL)
         attempts = tuple(
             [
                 Attempt(
@@ -137,14 +138,16 @@ class World:
                     nonce=epoch,
                     gas_limit=200_000,
                     fees=Fees(100 * number, 1),
-                    raw=b"",
+                    raw=b"\x02",
                     sent_at=commitment.cut_at,
                     l1_block=1000 + epoch,
+                    outcome=outcome if is_mined else None,
+                    gas_used=98_352 * (number - 1) if is_mined else None,
+                    effective_gas_price=1_000_000_007 if is_mined else None,
                 )
-                for number in (1, 2)
+                for number, outcome in ((1, AttemptOutcome.REPLACED), (2, AttemptOutcome.INCLUDED))
             ]
         )
-        is_sent, is_mined = state != EpochState.SEALED, state in (EpochState.MINED, EpochState.FINAL)
         inclusion = Inclusion(
             epoch=epoch, digest=bytes(32), included_at=commitment.cut_at // 1000, l1_transaction=epoch.to_bytes(32),
             l1_block=1000 + epoch, l1_block_hash=bytes(32), gas_used=98_352, effective_gas_price=1_000_000_007,

@@ -324,6 +324,24 @@ async def test_epochs_with_what_they_moved(world: World, history: RandomLedger) 
         assert (await fetch_json(world.explorer, f"{API}/epochs/{name}"))["epoch"] == hex(number)
 
 
+async def test_the_commitments_of_all_sealed_epochs(world: World, history: RandomLedger) -> None:
+    commit(world, history)
+    items = await walk(world, f"{API}/commitments?limit=4")
+    by_rpc = await world.archive.list_commitments(None, 100)
+    assert items == msgspec.json.decode(msgspec.json.encode(by_rpc["items"]))
+    assert [int(item["epoch"], 16) for item in items] == sorted(history.sealed, reverse=True)
+    for item in items:
+        assert (await fetch_json(world.explorer, f"{API}/epochs/{item['epoch']}"))["cost"] == item["cost"]
+        is_mined = item["status"] in ("mined", "final")
+        # 98,352 gas × 1,000,000,007 wei; the attempt that was replaced has cost nothing
+        assert [attempt["cost"] for attempt in item["attempts"] if is_mined] == (
+            ["0x0", item["cost"]] if is_mined else []
+        )
+        assert int(item["cost"], 16) == (98_352 * 1_000_000_007 if is_mined else 0)
+        assert item["isOurs"] is (True if is_mined else None)
+    assert (await fetch(world.explorer, f"{API}/commitments")).headers["cache-control"] == LIVE
+
+
 # --- the rest
 
 

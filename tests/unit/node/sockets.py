@@ -65,7 +65,7 @@ class FakeCommitter:
 
 
 def make_attempt(epoch: int, number: int) -> Attempt:
-    return Attempt(epoch, number, bytes([number]) * 32, 0, 1, Fees(2, 1), b"", 0, 0)
+    return Attempt(epoch, number, bytes([number]) * 32, 0, 1, Fees(2, 1), b"\x02", 0, 0)
 
 
 class FakeEpochs:

@@ -11,8 +11,9 @@ import node.archive
 from chain import wire
 from chain.block import Header, build_records_tree, hash_header
 from chain.commitment import NO_COMMITMENT
+from chain.errors import MalformedRequest
 from node.archive import Archive
-from node.ethereum.submission import EpochState, EpochStatus, Inclusion
+from node.ethereum.submission import Attempt, AttemptOutcome, EpochState, EpochStatus, Fees, Inclusion
 from node.follower import Progress
 from node.index import Seal
 from node.refusals import Overloaded
@@ -126,3 +127,115 @@ async def test_a_block_is_shown_with_its_signature_and_all_its_records(archive: 
     assert shown["header"] == wire.encode_header(block.header, block.hash, SIGNATURE)
     assert shown["signature"] == wire.encode_bytes(SIGNATURE)
     assert shown["records"] == [wire.encode_record(payment) for payment in PAYMENTS]
+
+
+# --- commitments
+
+
+REVERTED = Attempt(
+    epoch=7, number=1, hash=b"\x01" * 32, nonce=4, gas_limit=125_000, fees=Fees(30, 2), raw=b"\x02", sent_at=1_005,
+    l1_block=11, outcome=AttemptOutcome.REVERTED, gas_used=40_000, effective_gas_price=20, problem="NotNext(epoch=7)",
+)  # fmt: skip
+INCLUDED = Attempt(
+    epoch=7, number=2, hash=b"\x02" * 32, nonce=5, gas_limit=125_000, fees=Fees(9, 9), raw=b"\xf8", sent_at=1_006,
+    l1_block=12, outcome=AttemptOutcome.INCLUDED, gas_used=90_000, effective_gas_price=9,
+)  # fmt: skip
+IN_FLIGHT = Attempt(
+    epoch=8, number=1, hash=b"\x03" * 32, nonce=6, gas_limit=125_000, fees=Fees(30, 2), raw=b"\x02", sent_at=1_007,
+    l1_block=13,
+)  # fmt: skip
+STATUSES = {
+    7: EpochStatus(
+        epoch=7, state=EpochState.MINED, digest=b"\x07" * 32, sealed_at=1_000, attempts=(REVERTED, INCLUDED),
+        inclusion=Inclusion(7, b"\x07" * 32, 2, INCLUDED.hash, 13, b"\x0d" * 32, 90_000, 9), confirmations=3,
+        final_at=62, is_ours=True,
+    ),
+    8: EpochStatus(8, EpochState.SENT, b"\x08" * 32, 1_001, (IN_FLIGHT,), None, 0, None, False),
+}  # fmt: skip
+
+
+class Commits:
+    """Index, committer and epochs: nine epochs are sealed, the committer has heard of two."""
+
+    sealed_epoch = 9
+
+    def get_seal(self, epoch: int) -> Seal | None:
+        return Seal(msgspec.structs.replace(NO_COMMITMENT, epoch=epoch), SIGNATURE) if epoch <= 9 else None
+
+    def get_epoch(self, epoch: int) -> EpochStatus | None:
+        return STATUSES.get(epoch)
+
+
+@pytest.fixture
+async def commits() -> AsyncIterator[Archive]:
+    fake = Commits()
+    fakes: Any = (NoJournal(), Progress(1), fake, Progress(1), None, FakeSequencer(), fake, fake)
+    made = Archive(PARAMETERS, *fakes)
+    yield made
+    made.close()
+
+
+async def test_commitments_are_listed_newest_first_each_as_it_is_shown_alone(commits: Archive) -> None:
+    shown = [await soon(commits.describe_commitment(epoch)) for epoch in range(9, 0, -1)]
+    assert await soon(commits.list_commitments(None, 100)) == {"items": shown, "cursor": None}
+    pages, cursor = [], None
+    for size in (4, 4, 1):
+        page = await soon(commits.list_commitments(cursor, 4))
+        assert len(page["items"]) == size
+        pages += page["items"]
+        cursor = page["cursor"]
+    assert (pages, cursor) == (shown, None)
+    assert (await soon(commits.list_commitments("0xffff", 1)))["items"] == shown[:1]
+
+
+@pytest.mark.parametrize("cursor, limit", [("0x0", 1), ("x", 1), ("", 1), (None, 0)])
+async def test_a_page_of_commitments_from_nowhere_is_refused(commits: Archive, cursor: str | None, limit: int) -> None:
+    with pytest.raises(MalformedRequest):
+        await soon(commits.list_commitments(cursor, limit))
+
+
+async def test_a_commitment_is_shown_with_all_that_was_tried_and_paid(commits: Archive) -> None:
+    mined = await soon(commits.describe_commitment(7))
+    del mined["message"], mined["signature"]
+    first, second = mined.pop("attempts")
+    assert mined == {
+        "epoch": "0x7",
+        "status": "mined",
+        "sealedAt": hex(1_000),
+        "cost": hex(40_000 * 20 + 90_000 * 9),
+        "l1Transaction": wire.encode_bytes(INCLUDED.hash),
+        "isOurs": True,
+        "l1Block": "0xd",
+        "l1BlockHash": "0x" + "0d" * 32,
+        "includedAt": "0x2",
+        "confirmations": "0x3",
+        "finalAt": hex(62),
+        "gasUsed": hex(90_000),
+        "effectiveGasPrice": "0x9",
+    }
+    assert first == {
+        "number": "0x1",
+        "hash": "0x" + "01" * 32,
+        "nonce": "0x4",
+        "type": "eip1559",
+        "gasLimit": hex(125_000),
+        "maxFeePerGas": hex(30),
+        "maxPriorityFeePerGas": "0x2",
+        "sentAt": hex(1_005),
+        "outcome": "reverted",
+        "problem": "NotNext(epoch=7)",
+        "gasUsed": hex(40_000),
+        "effectiveGasPrice": hex(20),
+        "cost": hex(800_000),
+    }
+    assert (second["type"], second["outcome"], second["problem"]) == ("legacy", "included", None)
+
+
+async def test_what_has_not_happened_to_a_commitment_is_null(commits: Archive) -> None:
+    sent, sealed = [await soon(commits.describe_commitment(epoch)) for epoch in (8, 9)]
+    unknown = ("l1Transaction", "isOurs", "l1Block", "l1BlockHash", "includedAt", "confirmations", "finalAt", "gasUsed")
+    for form in (sent, sealed):
+        assert [form[name] for name in unknown] == [None] * len(unknown) and form["cost"] == "0x0"
+    (attempt,) = sent["attempts"]
+    assert [attempt[name] for name in ("outcome", "problem", "gasUsed", "effectiveGasPrice", "cost")] == [None] * 5
+    assert (sealed["status"], sealed["sealedAt"], sealed["attempts"]) == ("sealed", None, [])

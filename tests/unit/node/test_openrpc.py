@@ -174,7 +174,7 @@ class Listing:
     async def list_anything(self, *arguments: Any) -> None:
         """Nothing."""
 
-    list_payments = list_files = list_registrations = list_instructions = list_anything
+    list_commitments = list_payments = list_files = list_registrations = list_instructions = list_anything
 
 
 VALUES = {"AnyAddress": "0x" + "11" * 20, "AnyHash": "0x" + "22" * 32, "AnyQuantity": 7, "Cursor": "c"}
@@ -193,6 +193,7 @@ def make_value(form: Any) -> Any:
     "method, name",
     [
         ("tally_listPayments", "PaymentsFilter"),
+        ("tally_listCommitments", "CommitmentsFilter"),
         ("tally_listFiles", "FilesFilter"),
         ("tally_listRegistrations", "RegistrationsFilter"),
         ("tally_listInstructions", "InstructionsFilter"),

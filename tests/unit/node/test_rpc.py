@@ -657,6 +657,7 @@ def test_every_method_of_the_interface_is_there() -> None:
         "tally_getAccount",
         "tally_getBlock",
         "tally_getCommitment",
+        "tally_listCommitments",
         "tally_getPaymentProof",
         "tally_getAccountProof",
         "tally_getStatement",
@@ -801,6 +802,10 @@ MALFORMED: list[tuple[str, Any]] = [
             [{"limit": -1}],
             [{"limit": "many"}],
         )
+    ],
+    *[
+        ("tally_listCommitments", params)
+        for params in ([1], [{}, {}], [{"epoch": 1}], [{"cursor": 7}], [{"limit": 101}], [{"limit": "many"}])
     ],
     *[
         ("tally_listRegistrations", params)
