@@ -11,7 +11,7 @@ from chain.commitment import compute_stored_hash, hash_commitment
 from chain.primitives import Hash
 from node.ethereum.commit_decision import CommitterSettings
 from node.ethereum.committer import Committer
-from node.ethereum.endpoint import Transport
+from node.ethereum.endpoints import Endpoints
 from node.ethereum.gateway import Gateway
 from node.ethereum.l1 import CommittedEvent
 from node.ethereum.store import EthereumStore
@@ -36,12 +36,12 @@ class Stand:
         """Of what was sealed, from epoch 1 on."""
         self.committer = self.start()
 
-    def start(self, transport: Transport | None = None, **settings: Any) -> Committer:
+    def start(self, endpoints: Endpoints | None = None, **settings: Any) -> Committer:
         """Over the same store: a restart, if there was one before."""
         settlement = self.settled.gateway.settlement
         self._stores.append(EthereumStore(self.directory / "ethereum.sqlite", CHAIN_ID, settlement))
         self.committer = Committer(
-            Gateway(self.line if transport is None else transport, CHAIN_ID, settlement),
+            Gateway(self.over(self.line) if endpoints is None else endpoints, CHAIN_ID, settlement),
             self._stores[-1],
             GAS_ACCOUNT,
             self.settled.deployment,
@@ -49,6 +49,9 @@ class Stand:
             self.clock,
         )
         return self.committer
+
+    def over(self, *lines: Line, **settings: Any) -> Endpoints:
+        return Endpoints(lines, CHAIN_ID, self.settled.gateway.settlement, clock=self.clock, **settings)
 
     def clock(self) -> int:
         """Milliseconds: of the client as it is then."""
@@ -58,8 +61,8 @@ class Stand:
         """The client was started again, as this process."""
         await anvil.call("evm_setAutomine", False)
         self.settled.anvil = self.anvil = anvil
-        self.settled.gateway = Gateway(anvil.endpoint, CHAIN_ID, self.settled.gateway.settlement)
         self.line.endpoint = anvil.endpoint
+        self.settled.gateway = Gateway(self.over(Line(anvil.endpoint)), CHAIN_ID, self.settled.gateway.settlement)
 
     def close(self) -> None:
         for store in self._stores:
