@@ -240,7 +240,7 @@ class SettlementReader:
     def read_committed(self, first_epoch: int, deployed_at: int) -> Iterator[Committed]:
         """Every `Committed` log from that epoch on, ascending. `deployed_at` bounds how far back the search goes."""
         topics: list[Any] = [wire.encode_bytes(COMMITTED_TOPIC)]
-        for log in self._read_logs(topics, self._find_block_at(deployed_at)):
+        for log in self._read_logs(topics, self.find_block_at(deployed_at)):
             committed = decode_committed(log)
             if committed.commitment.epoch >= first_epoch:
                 yield committed
@@ -257,7 +257,7 @@ class SettlementReader:
     def _call(self, signature: str, types: list[str], arguments: bytes = b"", tag: int | str = "latest") -> Any:
         return decode_words(types, read_data(self._ask(signature, arguments, tag), signature))
 
-    def _find_block_at(self, timestamp: int) -> int:
+    def find_block_at(self, timestamp: int) -> int:
         """The first L1 block whose time is not before `timestamp`, by halving."""
         latest = self.ethereum.get_block("latest")
         if latest is None:

@@ -13,7 +13,20 @@ from typer._click.exceptions import (
 )  # Typer brings its own Click and does not re-export these
 
 from chain.errors import Refusal
-from client.cli import books, catalogue, checking, ethereum, keys, market, payments, purchases, services, uploads
+from client.cli import (
+    books,
+    catalogue,
+    checking,
+    commitments,
+    deployment,
+    ethereum,
+    keys,
+    market,
+    payments,
+    purchases,
+    services,
+    uploads,
+)
 from client.cli.exits import Ended, Exit, choose_exit, report_error
 from client.errors import ClientError
 
@@ -25,7 +38,19 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(keys.app, name="keys")
-for module in (payments, books, market, uploads, purchases, catalogue, ethereum, checking, services):
+for module in (
+    payments,
+    books,
+    market,
+    uploads,
+    purchases,
+    catalogue,
+    ethereum,
+    commitments,
+    checking,
+    deployment,
+    services,
+):
     module.register(app)
 
 

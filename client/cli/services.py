@@ -1,27 +1,16 @@
-"""What runs: `devnet node l1 deploy`, and `version`. Their code is imported when they are started."""
+"""What runs: `devnet node l1`, and `version`. Their code is imported when they are started."""
 
-import asyncio
-import json
 import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
-from chain import wire
-from chain.primitives import ETHER, Address
 from client.cli import options, output
 from client.cli.exits import BadUsage
-from client.errors import ClientError, Unreachable
-from client.files import write_durably
-from client.keys import KeyProblem, Keystore
-
-if TYPE_CHECKING:
-    from node.ethereum.deploy import Deployed, SettlementParameters
-
-_YEAR_S: Final = 365 * 86_400
+from client.errors import ClientError
 
 
 class NotStarted(ClientError):
@@ -32,7 +21,6 @@ def register(app: typer.Typer) -> None:
     app.command("devnet")(run_devnet)
     app.command("node")(run_node)
     app.command("l1")(run_l1)
-    app.command("deploy")(deploy)
     app.command("version")(show_version)
 
 
@@ -127,156 +115,6 @@ def run_l1(
         run(port, data_dir, chain_id, block_time_s, host=host)
     except DataDirectoryError as error:
         raise NotStarted(str(error)) from error
-
-
-def deploy(
-    operator: Annotated[
-        str, typer.Option("--operator", help="Signs blocks and commitments: a key's name, or address.")
-    ],
-    cold_key: Annotated[str, typer.Option("--cold-key", help="Kept offline; ends the ledger, rotates keys.")],
-    listing_key: Annotated[str, typer.Option("--listing-key", help="May list assets, and nothing else.")],
-    asset: Annotated[
-        list[str] | None, typer.Option("--asset", help="Address of a token, or `ether`; once for each. [ether]")
-    ] = None,
-    native_asset: Annotated[str, typer.Option("--native-asset", help="One of the assets.")] = "ether",
-    challenge_period_s: Annotated[int, typer.Option("--challenge-period", help="Seconds.")] = 7 * 86_400,
-    answer_period_s: Annotated[int, typer.Option("--answer-period", help="Seconds.")] = 86_400,
-    follow_up_s: Annotated[int, typer.Option("--follow-up", help="Seconds.")] = 86_400,
-    min_interval_s: Annotated[int, typer.Option("--min-interval", help="Seconds between two cuts at least.")] = 1_800,
-    max_silence_s: Annotated[int, typer.Option("--max-silence", help="Seconds until silence halts it.")] = 3 * 86_400,
-    listing_delay_s: Annotated[int, typer.Option("--listing-delay", help="Seconds before an asset counts.")] = 86_400,
-    gas_key: Annotated[
-        str | None, typer.Option("--gas-key", help="For --out-config: the key that will pay for commitments. [--key]")
-    ] = None,
-    out_config: Annotated[Path | None, typer.Option("--out-config", help="Write a node's configuration here.")] = None,
-    is_confirmed: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    l1_url: options.L1Url = options.DEFAULT_L1_URL,
-    key: options.Key = None,
-    private_key: options.PrivateKey = None,
-    keys_dir: options.KeysDir = None,
-    password_file: options.PasswordFile = None,
-    is_json: options.Json = False,
-) -> None:
-    """Put a Settlement contract on Ethereum. What it costs is shown, and asked about, first.
-
-    Operator, cold and listing key must be three keys; --key (or --private-key) pays.
-    """
-    from node.ethereum.deploy import SettlementParameters
-
-    keystore = Keystore(keys_dir)
-    assets = [_parse_asset(name) for name in asset or ["ether"]]
-    native = _parse_asset(native_asset)
-    if native not in assets:
-        raise BadUsage("--native-asset is none of the assets")
-    parameters = SettlementParameters(
-        operator=options.parse_recipient(operator, keys_dir),
-        cold_key=options.parse_recipient(cold_key, keys_dir),
-        listing_key=options.parse_recipient(listing_key, keys_dir),
-        native_asset=native,
-        challenge_period=challenge_period_s,
-        answer_period=answer_period_s,
-        follow_up=follow_up_s,
-        min_interval=min_interval_s,
-        max_silence=max_silence_s,
-        listing_delay=listing_delay_s,
-    )
-    gas_name = gas_key or key
-    # Before anything is spent: can the configuration be written that was asked for?
-    keys = None if out_config is None else _find_node_keys(keystore, operator, gas_name, password_file)
-    signer = options.load_key(key, private_key, keys_dir, password_file)
-    deployed, l1_chain_id = asyncio.run(
-        _deploy(l1_url, signer.export_secret(), parameters, assets, is_confirmed=is_confirmed)
-    )
-    if out_config is not None and keys is not None:
-        config = _write_config(deployed.address, l1_chain_id, l1_url, keys)
-        write_durably(out_config.absolute(), config.encode())
-    described = {
-        "settlement": wire.encode_address(deployed.address),
-        "l1ChainId": hex(l1_chain_id),
-        "l1Transaction": wire.encode_bytes(deployed.l1_transaction),
-        "l1Block": hex(deployed.l1_block),
-        "gasUsed": hex(deployed.gas_used),
-        "costWei": hex(deployed.cost),
-        "config": None if out_config is None else str(out_config),
-    }
-    if is_json:
-        output.print_json(described)
-        return
-    output.print_fields(
-        [
-            ("settlement", wire.encode_address(deployed.address)),
-            ("l1 transaction", wire.encode_bytes(deployed.l1_transaction)),
-            ("gas", str(deployed.gas_used)),
-            ("cost", output.show_ether(deployed.cost)),
-        ]
-    )
-    if out_config is not None:
-        output.note(f"then: tally node --config {out_config}")
-
-
-async def _deploy(
-    l1_url: str, secret: bytes, parameters: "SettlementParameters", assets: list[Address], *, is_confirmed: bool
-) -> "tuple[Deployed, int]":
-    from eth_account import Account
-
-    from node.ethereum.deploy import Sender, deploy_settlement, make_settlement_call
-    from node.ethereum.endpoint import Endpoint
-    from node.ethereum.faults import EthereumFault, Reverted
-    from node.ethereum.gateway import decode_quantity
-
-    endpoint = Endpoint(l1_url)
-    try:
-        l1_chain_id = decode_quantity(await endpoint.call("eth_chainId", []))
-        sender = Sender(endpoint, Account.from_key(secret))
-        cost = await sender.estimate_cost(make_settlement_call(parameters, assets))
-        output.note(
-            f"deploying to chain {l1_chain_id} from {wire.encode_address(sender.address)} costs at most "
-            f"{output.show_ether(cost)}"
-        )
-        if not is_confirmed:
-            typer.confirm("Deploy?", abort=True, err=True)
-        return await deploy_settlement(sender, parameters, assets), l1_chain_id
-    except Reverted as error:
-        raise NotStarted(f"the contract refuses these parameters: {error}") from error
-    except EthereumFault as error:
-        raise Unreachable(str(error)) from error
-    finally:
-        await endpoint.close()
-
-
-def _parse_asset(name: str) -> Address:
-    return ETHER if name.lower() == "ether" else options.parse_address(name, "--asset")
-
-
-def _find_node_keys(
-    keystore: Keystore, operator: str, gas_name: str | None, password_file: Path | None
-) -> dict[str, tuple[Path, Path]]:
-    """Role → (keystore, password file). Raises `BadUsage` or `KeyProblem`."""
-    if password_file is None or gas_name is None:
-        raise BadUsage("--out-config needs the keystores' names (--operator, --gas-key or --key) and --password-file")
-    try:
-        found = {"operator": keystore.find(operator), "gas": keystore.find(gas_name)}
-    except KeyProblem as error:
-        raise KeyProblem(f"{error}; a node's configuration names its keystores") from error
-    return {role: (stored.path.absolute(), password_file.absolute()) for role, stored in found.items()}
-
-
-def _write_config(settlement: Address, l1_chain_id: int, l1_url: str, keys: dict[str, tuple[Path, Path]]) -> str:
-    """TOML; JSON's strings and numbers are TOML's, too."""
-    sections: dict[str, dict[str, Any]] = {
-        "ethereum": {
-            "url": l1_url,
-            "chain_id": l1_chain_id,
-            "settlement": wire.encode_address(settlement),
-        }
-    }
-    for role, (keystore, password_file) in keys.items():
-        sections[role] = {"keystore": str(keystore), "password_file": str(password_file)}
-    lines = ["# Written by `tally deploy`. All that is not here has its default.\n"]
-    for section, values in sections.items():
-        lines.append(f"\n[{section}]\n")
-        lines += [f"{name} = {json.dumps(value)}\n" for name, value in values.items()]
-    return "".join(lines)
 
 
 def _show_devnet(facts: dict[str, Any]) -> None:
