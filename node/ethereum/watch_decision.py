@@ -56,7 +56,7 @@ class WatcherSituation(StrEnum):
     """What the chain calls finalized is older than half of the silence that the contract bears: a number of
     confirmations counts instead, and a reorganisation could take away what is credited."""
     FINAL_BLOCK_REPLACED = "final_block_replaced"
-    """A reorganisation went deeper than what was final. Named until a later final block is read to the end."""
+    """A reorganisation went deeper than what was final. Named until a later look has read all of a final block."""
 
 
 _SEVERITY: Final = {situation: place for place, situation in enumerate(WatcherSituation)}
@@ -106,7 +106,9 @@ class State(msgspec.Struct, frozen=True):
     is_highest_by_confirmations: bool
     """Whether that was so because finality lagged."""
     complete: L1Block | None
-    """The final block that was last read to the end without a problem; None if the last look had one."""
+    """The final block that was last read to the end; None if what was final was replaced since."""
+    vanished: tuple["Problem", ...]
+    """What was found then about deposits that are credited, and not there any more."""
     behind_since: int | None
     """Milliseconds: when the first of those looks was that found the endpoint behind, without another between."""
     replaced: str
@@ -273,7 +275,7 @@ def decide(state: State, seen: Observations) -> Decision | Undecided:
         detail = f"final is block {final.number} of {final.timestamp} s"
         return _conclude(WatcherSituation.WAITING_FOR_FINALITY, detail, problems)
     if state.complete is not None and state.complete.hash == final.hash:
-        return _conclude(WatcherSituation.SYNCED, "", problems, final=final)
+        return _conclude(WatcherSituation.SYNCED, "", [*problems, *state.vanished], final=final)
 
     # Whether what was final still is.
     anchors = [anchor for anchor in (state.cursor, state.newest_credited) if anchor is not None]
@@ -337,6 +339,8 @@ def _decide_deposits(state: State, seen: Observations, final: L1Block, problems:
         return Undecided(Credit(requests, final), meanwhile)
     if left or seen.problems:
         return _conclude(progress if left else WatcherSituation.SYNCED, detail, problems, final=final)
+    if not seen.is_rewound:  # a later look than the one that found out: it is over
+        problems = [problem for problem in problems if problem.situation is not WatcherSituation.FINAL_BLOCK_REPLACED]
     return _conclude(progress, detail, problems, Advance(final, is_synced), final)
 
 

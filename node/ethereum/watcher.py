@@ -126,8 +126,8 @@ class Watcher:
         self._is_highest_by_confirmations = False
         self._complete: L1Block | None = None
         self._behind_since: int | None = None
+        self._vanished: tuple[Problem, ...] = ()
         self._replaced = ""
-        self._is_replaced_new = False
         self._caught_up = 0
         self._is_list_checked = False
 
@@ -245,11 +245,11 @@ class Watcher:
         await asyncio.to_thread(self._store.set_cursor, final.number, final.hash)
         # If we die here, nothing is lost: `synced` is only known again after the next look.
         self._caught_up = 0
-        if not self._is_replaced_new:
+        if not seen.is_rewound:
             self._replaced = ""
-        self._is_replaced_new = False
+        self._complete = final
+        self._vanished = tuple([p for p in decision.problems if p.situation is WatcherSituation.DEPOSITS_VANISHED])
         if decision.advance.is_synced:
-            self._complete = final
             self.synced = Synced(final.number, final.timestamp)
         self._enter(decision)
         self.change.notify()
@@ -269,6 +269,7 @@ class Watcher:
             highest_final=self._highest_final,
             is_highest_by_confirmations=self._is_highest_by_confirmations,
             complete=self._complete,
+            vanished=self._vanished,
             behind_since=self._behind_since,
             replaced=self._replaced,
             caught_up=self._caught_up,
@@ -295,7 +296,6 @@ class Watcher:
         self._is_list_checked = False
         self._doubtful = self._store.get_doubtful_deposits()
         self._replaced = f"L1 block {replaced.l1_block}, once final, was 0x{replaced.l1_block_hash.hex()}"
-        self._is_replaced_new = True
         _log.error(
             "final_l1_block_replaced",
             l1_block=replaced.l1_block,

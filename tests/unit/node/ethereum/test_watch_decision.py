@@ -70,6 +70,7 @@ STATE = State(
     highest_final=make_block(120),
     is_highest_by_confirmations=False,
     complete=make_block(120),
+    vanished=(),
     behind_since=None,
     replaced="",
     caught_up=0,
@@ -241,6 +242,19 @@ def test_the_same_final_block_is_read_once() -> None:
     state = change(STATE, complete=FINAL, highest_final=FINAL)
     unseen = Observations(now_ms=NOW, latest=make_block(200), final=FINAL)
     assert decide(state, unseen) == Decision(WatcherSituation.SYNCED, "", (), None, FINAL)
+    vanished = Problem(WatcherSituation.DEPOSITS_VANISHED, "one")
+    assert decide(change(state, vanished=(vanished,)), unseen) == Decision(
+        WatcherSituation.SYNCED, "", (vanished,), None, FINAL
+    )
+
+
+def test_a_replaced_block_is_named_until_a_later_look_is_complete() -> None:
+    state = change(STATE, replaced="block 120")
+    assert get_situations(get_decision(state, change(SEEN, is_rewound=True))) == ["final_block_replaced"]
+    assert get_situations(get_decision(state, SEEN)) == []
+    fault = {A: Problem(WatcherSituation.LOGS_INCOMPLETE, "")}
+    unread = get_decision(state, change(SEEN, problems=fault))
+    assert get_situations(unread) == ["logs_incomplete", "final_block_replaced"]
 
 
 def test_another_block_at_the_height_of_the_last_final_one_is_not_the_same() -> None:
@@ -350,7 +364,7 @@ def test_all_that_is_wrong_is_named_the_worst_first() -> None:
 
 
 def test_a_fault_does_not_hide_what_vanished() -> None:
-    before = get_decision(change(STATE, replaced="block 120"), change(SEEN, counts={A: 4, B: 7}))
+    before = get_decision(change(STATE, replaced="block 120"), change(SEEN, counts={A: 4, B: 7}, is_rewound=True))
     fault = Problem(WatcherSituation.L1_UNREACHABLE, "no answer")
     after = name_fault(before, fault)
     assert get_situations(after) == ["deposits_vanished", "l1_unreachable", "final_block_replaced"]
