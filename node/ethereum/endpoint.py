@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, Final, Protocol
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import aiohttp
 import msgspec
@@ -16,6 +16,8 @@ _KEEP_ALIVE_S: Final = 4.0
 """Below the 5 s after which common servers close an idle connection: closing it first loses no request to that race."""
 
 
+_MIN_SECRET: Final = 6
+"""Characters of a part of a URL that may be a key; `v3` and `rpc` are none."""
 _MAX_PROBLEM: Final = 300
 """Characters of what is kept of an endpoint's own words."""
 
@@ -98,6 +100,7 @@ class Endpoint:
         host = parts.hostname or ""
         self.name = host if parts.port is None else f"{host}:{parts.port}"
         """Host and port. The rest of the URL often holds a key, and stays out of logs and messages."""
+        self._secrets = _find_secrets(parts)
         self._timeout = aiohttp.ClientTimeout(total=timeout_ms / 1000)
         self._slots = asyncio.Semaphore(max_concurrent)
         self._max_answer_bytes = max_answer_bytes
@@ -127,7 +130,7 @@ class Endpoint:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise EthereumFault(f"{method}: {self.name} answered HTTP {status} without JSON-RPC") from error
         if answer.error is not None:
-            raise RpcError(method, answer.error.code, answer.error.message, answer.error.data)
+            raise RpcError(method, answer.error.code, self._hide(answer.error.message), answer.error.data)
         if status != 200 or answer.id != request_id:
             raise EthereumFault(f"{method}: {self.name} answered HTTP {status}, id {answer.id} to id {request_id}")
         return answer.result
@@ -189,6 +192,20 @@ class Endpoint:
             }
         self.health = msgspec.structs.replace(health, **changes)
 
+    def _hide(self, words: str) -> str:
+        """Providers like to quote the key that has reached its limit."""
+        for secret in self._secrets:
+            words = words.replace(secret, "…")
+        return words
+
     def _fault(self, method: str, error: BaseException) -> EthereumFault:
         # The texts of aiohttp's errors hold the host at most; that of InvalidURL, the whole URL, is ruled out above.
         return EthereumFault(f"{method}: {self.name}: {str(error) or type(error).__name__}")
+
+
+def _find_secrets(parts: SplitResult) -> tuple[str, ...]:
+    """Whatever of a URL may be a key, the longest first."""
+    found = [parts.username or "", parts.password or "", *parts.path.split("/")]
+    found += [value for _, value in parse_qsl(parts.query)]
+    found += [unquote(part) for part in found]
+    return tuple(sorted({part for part in found if len(part) >= _MIN_SECRET}, key=len, reverse=True))

@@ -20,19 +20,25 @@ from typing import Any, Final, Protocol
 import msgspec
 import structlog
 
-from chain.primitives import ADDRESS_SIZE, HASH_SIZE, MAX_U64, Address
+from chain.primitives import MAX_U64, Address
+from node.ethereum.answers import (
+    ESTIMATES,
+    EXECUTING,
+    GET_BLOCK,
+    NULL,
+    REFUSED,
+    REVERTED,
+    SEND,
+    SENT,
+    TAGS,
+    describe_answer,
+    find_block,
+    read_answer,
+)
 from node.ethereum.endpoint import Endpoint, EndpointHealth
 from node.ethereum.faults import EthereumFault, FinalityWentBack, RpcError, WrongDeployment
-from node.ethereum.gateway import (
-    MAX_LOGS,
-    classify_send_refusal,
-    decode_block,
-    decode_data,
-    decode_quantity,
-    decode_receipt,
-    find_revert,
-)
-from node.ethereum.l1 import L1Block, SendOutcome, TxReceipt
+from node.ethereum.gateway import classify_send_refusal, decode_data, decode_quantity, find_revert
+from node.ethereum.l1 import L1Block, SendOutcome
 from node.metrics import L1_ENDPOINT_FAULTS
 
 MAX_LAG: Final = 8
@@ -45,30 +51,11 @@ _MAX_STEPS_BACK: Final = 3
 """Blocks below the newest that are tried when the members disagree there."""
 _RETRY_MS: Final = 1_000
 _MAX_RETRY_MS: Final = 60_000
+"""How long a member rests after a failure: doubled by each one more that follows within two minutes."""
 _CONTRADICTING_MS: Final = 60_000
 _MAX_CONTRADICTING_MS: Final = 960_000
+"""And after it was outvoted, doubled each time."""
 _MAX_DETAIL: Final = 300
-_MAX_SHOWN: Final = 80
-"""Characters of one value in a log line."""
-
-_REVERTED: Final = "reverted"
-_REFUSED: Final = "refused"
-_NULL: Final = "null"
-_SENT: Final = "sent"
-
-_SEND: Final = "eth_sendRawTransaction"
-_BLOCK: Final = "eth_getBlockByNumber"
-_ESTIMATES: Final = frozenset(("eth_estimateGas", "eth_gasPrice", "eth_maxPriorityFeePerGas"))
-_EXECUTING: Final = frozenset(("eth_call", "eth_estimateGas"))
-_TAGS: Final = frozenset(("latest", "safe", "finalized"))
-_BLOCK_POSITIONS: Final = {
-    _BLOCK: 0,
-    "eth_call": 1,
-    "eth_getCode": 1,
-    "eth_getTransactionCount": 1,
-    "eth_getBalance": 1,
-}
-"""Method → which parameter says as of which block."""
 
 _log = structlog.get_logger("node.ethereum.endpoints")
 
@@ -165,6 +152,11 @@ class _Vote(msgspec.Struct, frozen=True):
     problem: EthereumFault | WrongDeployment | None = None
     """What was raised: also by a contract's no, which is an answer."""
 
+    @property
+    def complaint(self) -> str:
+        problem = str(self.problem)[:_MAX_DETAIL]
+        return problem if self.member.name in problem else f"{self.member.name}: {problem}"
+
 
 class _Question:
     def __init__(self, method: str, params: Sequence[Any]) -> None:
@@ -181,17 +173,6 @@ class _Question:
         """The answer that most give, and how many do."""
         counts = Counter([vote.key for vote in self.answers])
         return counts.most_common(1)[0] if counts else (None, 0)
-
-    def find_block(self, *keys: Hashable) -> int | None:
-        """Number of the block that the answers are about; None if they are as of whatever is newest."""
-        place: Any = None
-        if (position := _BLOCK_POSITIONS.get(self.method)) is not None:
-            place = self.params[position]
-        elif self.method == "eth_getLogs":
-            place = self.params[0].get("toBlock")
-        elif self.method == "eth_getTransactionReceipt":
-            return max([key.l1_block for key in keys if isinstance(key, TxReceipt)], default=None)
-        return int(place, 16) if isinstance(place, str) and place.startswith("0x") else None
 
 
 class Endpoints:
@@ -273,11 +254,11 @@ class Endpoints:
     async def call(self, method: str, params: Sequence[Any]) -> Any:
         if method == "eth_blockNumber":
             return (await self._get_tagged_block("latest"))["number"]
-        if method == _BLOCK and params[0] in _TAGS:
+        if method == GET_BLOCK and params[0] in TAGS:
             return await self._get_tagged_block(params[0])
-        if method == _SEND:
+        if method == SEND:
             return await self._send(params)
-        if method in _ESTIMATES:
+        if method in ESTIMATES:
             return await self._estimate(method, params)
         return await self._agree(method, params)
 
@@ -291,28 +272,27 @@ class Endpoints:
         if count < self.quorum:
             raise self._explain(question)
         self._close_vote(question, winner)
-        if winner == _REVERTED:
+        if winner == REVERTED:
             raise _find_common_revert(question)
         return next(vote.form for vote in question.votes if vote.key == winner)
 
     async def _get_tagged_block(self, tag: str) -> Any:
         """The highest block that a quorum has reached and agrees on. A few below are tried, too: at the head, a
         reorganisation may be under way."""
-        question = _Question(_BLOCK, [tag, False])
+        question = _Question(GET_BLOCK, [tag, False])
 
         def count_missing() -> int:
-            nulls = sum([vote.key == _NULL for vote in question.votes])
+            nulls = sum([vote.key == NULL for vote in question.votes])
             return self.quorum - max(nulls, len(question.answers) - nulls)
 
         await self._put(question, count_missing, is_for_all=True)
-        blocks = {vote.member: vote.key for vote in question.votes if isinstance(vote.key, L1Block)}
-        if len(blocks) < self.quorum:
-            if question.count() == (_NULL, len(question.answers)) and len(question.answers) >= self.quorum:
+        heights = sorted([vote.key.number for vote in question.votes if isinstance(vote.key, L1Block)], reverse=True)
+        if len(heights) < self.quorum:
+            if question.count() == (NULL, len(question.answers)) and len(question.answers) >= self.quorum:
                 return None
             raise self._explain(question)
-        heights = sorted([block.number for block in blocks.values()], reverse=True)
         if tag == "latest":
-            self._take_heights(blocks, heights[self.quorum - 1])
+            self._take_height(heights[self.quorum - 1])
         if tag == "finalized" and heights[self.quorum - 1] < self._final_height:
             return await self._keep_final(heights[self.quorum - 1])
         form = self._find_common_block(question, heights[self.quorum - 1])
@@ -327,7 +307,7 @@ class Endpoints:
 
     async def _keep_final(self, offered: int) -> Any:
         """Members call a block final at different moments. What a quorum once did stays so while a quorum has it."""
-        form = await self._agree(_BLOCK, [hex(self._final_height), False])
+        form = await self._agree(GET_BLOCK, [hex(self._final_height), False])
         if form is None:
             raise FinalityWentBack(
                 f"block {self._final_height} was final, now block {offered} is, and there is no block "
@@ -341,7 +321,7 @@ class Endpoints:
         counts = Counter([vote.key for vote in answers])
         for vote in answers:
             if counts[vote.key] >= self.quorum:
-                self._close_vote(_with_votes(_BLOCK, [hex(height), False], answers), vote.key)
+                self._close_vote(_with_votes(GET_BLOCK, [hex(height), False], answers), vote.key)
                 return vote.form
         return None
 
@@ -351,7 +331,7 @@ class Endpoints:
         fault = EthereumFault(f"no quorum: {self.quorum} of {len(self._members)} endpoints have no block in common")
         for height in dict.fromkeys([*heights, *steps]):
             try:
-                form = await self._agree(_BLOCK, [hex(height), False])
+                form = await self._agree(GET_BLOCK, [hex(height), False])
             except EthereumFault as error:
                 fault = error
                 continue
@@ -368,7 +348,7 @@ class Endpoints:
             return sorted([vote.key for vote in question.votes if isinstance(vote.key, int)])
 
         def count_reverts() -> int:
-            return sum([vote.key == _REVERTED for vote in question.votes])
+            return sum([vote.key == REVERTED for vote in question.votes])
 
         await self._put(question, lambda: int(not get_values() and count_reverts() < self.quorum), is_for_all=True)
         if count_reverts() >= self.quorum:
@@ -380,10 +360,10 @@ class Endpoints:
 
     async def _send(self, params: Sequence[Any]) -> Any:
         """To all. Accepted if one accepts; otherwise raises the `RpcError` with what most say to it."""
-        question = _Question(_SEND, params)
-        await self._put(question, lambda: int(all(vote.key != _SENT for vote in question.votes)), is_for_all=True)
+        question = _Question(SEND, params)
+        await self._put(question, lambda: int(all(vote.key != SENT for vote in question.votes)), is_for_all=True)
         for vote in question.votes:
-            if vote.key == _SENT:
+            if vote.key == SENT:
                 return vote.form
         refusals = [vote.problem for vote in question.votes if isinstance(vote.problem, RpcError)]
         if not refusals:
@@ -434,10 +414,10 @@ class Endpoints:
             async with asyncio.timeout(self._timeout_s):
                 await self._confirm(member)
                 form = await member.endpoint.call(method, question.params)
-            vote = _Vote(member, _read(method, question.params, form), form)
+            vote = _Vote(member, read_answer(method, question.params, form), form)
         except RpcError as error:
-            is_no = method in _EXECUTING and find_revert(error) is not None
-            vote = _Vote(member, _REVERTED if is_no else _REFUSED if method == _SEND else None, problem=error)
+            is_no = method in EXECUTING and find_revert(error) is not None
+            vote = _Vote(member, REVERTED if is_no else REFUSED if method == SEND else None, problem=error)
         except (EthereumFault, WrongDeployment) as problem:
             vote = _Vote(member, problem=problem)
         except TimeoutError:
@@ -511,6 +491,8 @@ class Endpoints:
         member = vote.member
         if vote.key is not None:
             member.errors_in_row = 0
+            if isinstance(vote.key, L1Block) and question.params[0] == "latest":
+                member.l1_block = vote.key.number
             if member.state in (EndpointState.UNTRIED, EndpointState.FAILING):
                 self._enter(member, EndpointState.OK)
                 self._take_lag(member)
@@ -518,7 +500,9 @@ class Endpoints:
             assert vote.problem is not None
             self._fail(member, vote.problem)
         else:
-            block = question.find_block()
+            if question.method == "eth_getLogs":
+                return  # how wide a range may be is each endpoint's own; who asks narrows it
+            block = find_block(question.method, question.params)
             if block is not None and member.l1_block is not None and block > member.l1_block:
                 return  # "header not found": it lags, and that is known
             member.errors_in_row += 1
@@ -529,9 +513,9 @@ class Endpoints:
         member.is_confirmed = False
         L1_ENDPOINT_FAULTS.labels(member.name).inc()
         now = self._clock()
-        is_rested = not 0 <= now - member.tried_at < member.rest_ms
-        if member.state in _GOOD or is_rested:  # questions put side by side fail together
-            member.failures += 1
+        rested_ms = now - member.tried_at
+        if member.state in _GOOD or not 0 <= rested_ms < member.rest_ms:  # questions put side by side fail together
+            member.failures = 1 + (member.failures if 0 <= rested_ms <= 2 * _MAX_RETRY_MS else 0)
             member.tried_at = now
         if isinstance(problem, WrongDeployment):
             self._enter(member, EndpointState(problem.code), str(problem))
@@ -548,7 +532,7 @@ class Endpoints:
         member = vote.member
         if vote.key is None or vote.key == question.winner or member.state not in _GOOD:
             return
-        block = question.find_block(vote.key, question.winner)
+        block = find_block(question.method, question.params, (vote.key, question.winner))
         if block is None:
             return
         if not self._is_settled(member, block):
@@ -562,8 +546,8 @@ class Endpoints:
         self._enter(
             member,
             EndpointState.CONTRADICTING,
-            f"{question.method} at block {block}: it says {_describe(vote.key)}, "
-            f"the quorum {_describe(question.winner)}",
+            f"{question.method} at block {block}: it says {describe_answer(vote.key)}, "
+            f"the quorum {describe_answer(question.winner)}",
         )
 
     def _is_settled(self, member: _Member, block: int) -> bool:
@@ -572,10 +556,9 @@ class Endpoints:
             return False
         return min(self._height, member.l1_block) >= block + self._max_lag
 
-    def _take_heights(self, blocks: dict[_Member, L1Block], height: int) -> None:
+    def _take_height(self, height: int) -> None:
         self._height = height
-        for member, block in blocks.items():
-            member.l1_block = block.number
+        for member in self._members:
             self._take_lag(member)
             if member.dispute is not None and self._is_settled(member, member.dispute[1]):
                 question, member.dispute = member.dispute[0], None
@@ -599,8 +582,6 @@ class Endpoints:
 
     def _enter(self, member: _Member, state: EndpointState, detail: str = "") -> None:
         member.detail = detail[:_MAX_DETAIL]
-        if state is EndpointState.OK:
-            member.failures = 0
         if state is member.state:
             return
         log = _log.info if state in ORDINARY else _log.error
@@ -612,72 +593,22 @@ class Endpoints:
         wrong = [vote.problem for vote in question.votes if isinstance(vote.problem, WrongDeployment)]
         if wrong and (not self._was_confirmed or len(self._members) - len(wrong) < self.quorum):
             return WrongDeployment(wrong[0].code, "; ".join([str(problem) for problem in wrong]))
-        problems = [vote.problem for vote in question.votes if vote.key is None and vote.problem is not None]
-        if len(self._members) == 1 and problems:
-            return problems[0]
-        errors = [problem for problem in problems if isinstance(problem, RpcError)]
+        mute = [vote for vote in question.votes if vote.key is None]
+        if len(self._members) == 1 and mute and mute[0].problem is not None:
+            return mute[0].problem
+        errors = [vote.problem for vote in mute if isinstance(vote.problem, RpcError)]
         if errors and question.count()[1] + len(errors) >= self.quorum:
             return errors[0]
         text = f"no quorum: {len(question.answers)} of {len(self._members)} endpoints answer {question.method}"
         text += f", {self.quorum} must agree"
-        if problems:
-            text += f" ({'; '.join([str(problem)[:_MAX_DETAIL] for problem in problems])})"
+        if mute:
+            text += f" ({'; '.join([vote.complaint for vote in mute])})"
         return EthereumFault(text)
-
-
-# ------------------------------------------------------------------------------------------------ what is compared
-
-
-def _read(method: str, params: Sequence[Any], form: Any) -> Hashable:
-    """An answer as it is compared: what is decoded from it, no more. Raises `EthereumFault` for what is none."""
-    match method:
-        case "eth_getBlockByNumber":
-            if form is None:
-                return _NULL
-            block = decode_block(form)
-            if params[0] not in _TAGS and hex(block.number) != params[0]:
-                raise EthereumFault(f"{method}: block {block.number} for block {int(params[0], 16)}")
-            return block
-        case "eth_getTransactionReceipt":
-            return _NULL if form is None else decode_receipt(form)
-        case "eth_getLogs":
-            return _read_logs(form)
-        case "eth_call" | "eth_getCode":
-            return decode_data(form)
-        case "eth_getTransactionCount":
-            return decode_quantity(form, MAX_U64)
-        case "eth_chainId" | "eth_getBalance" | "eth_estimateGas" | "eth_gasPrice" | "eth_maxPriorityFeePerGas":
-            return decode_quantity(form)
-        case "eth_sendRawTransaction":
-            return _SENT
-    raise ValueError(f"{method} is not asked of several endpoints")
-
-
-def _read_logs(form: Any) -> Hashable:
-    if not isinstance(form, list) or len(form) > MAX_LOGS:
-        raise EthereumFault(f"eth_getLogs: not a list of at most {MAX_LOGS} logs")
-    logs = []
-    for log in form:
-        if not isinstance(log, dict) or not isinstance(log.get("topics"), list):
-            raise EthereumFault("eth_getLogs: a log that is not an object with topics")
-        logs.append(
-            (
-                decode_quantity(log.get("blockNumber"), MAX_U64),
-                decode_quantity(log.get("logIndex"), MAX_U64),
-                decode_data(log.get("blockHash"), HASH_SIZE),
-                decode_data(log.get("transactionHash"), HASH_SIZE),
-                decode_data(log.get("address"), ADDRESS_SIZE),
-                tuple([decode_data(topic, HASH_SIZE) for topic in log["topics"]]),
-                decode_data(log.get("data")),
-                bool(log.get("removed")),
-            )
-        )
-    return tuple(logs)
 
 
 def _find_common_revert(question: _Question) -> RpcError:
     """All noes count as the same, since not every client says why; the reason is the one that most give."""
-    noes = [vote.problem for vote in question.votes if vote.key == _REVERTED and isinstance(vote.problem, RpcError)]
+    noes = [vote.problem for vote in question.votes if vote.key == REVERTED and isinstance(vote.problem, RpcError)]
     reasons = [find_revert(no) for no in noes]
     given = [reason for reason in reasons if reason]
     return noes[reasons.index(Counter(given).most_common(1)[0][0])] if given else noes[0]
@@ -687,18 +618,6 @@ def _with_votes(method: str, params: Sequence[Any], votes: list[_Vote]) -> _Ques
     question = _Question(method, params)
     question.votes = votes
     return question
-
-
-def _describe(key: Hashable) -> str:
-    if isinstance(key, bytes):
-        return f"0x{key.hex()}"[:_MAX_SHOWN]
-    if isinstance(key, L1Block):
-        return f"block 0x{key.hash.hex()} of {key.timestamp} s"
-    if isinstance(key, TxReceipt):
-        return f"{'success' if key.is_success else 'failure'} in block {key.l1_block} 0x{key.l1_block_hash.hex()}"
-    if isinstance(key, tuple):
-        return f"{len(key)} logs"
-    return str(key)[:_MAX_SHOWN]
 
 
 def _make_names(names: list[str]) -> list[str]:

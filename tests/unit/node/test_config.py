@@ -196,6 +196,45 @@ def test_an_endpoint_is_a_url_of_http(tmp_path: Path, url: str) -> None:
         load(tmp_path, environment={"TALLYSTICK_ETHEREUM__URL": url})
 
 
+def test_endpoints_are_one_url_or_a_list(tmp_path: Path) -> None:
+    urls = ("http://a/key", "https://b", "http://c:1")
+    listed = MINIMAL.replace('url = "http://127.0.0.1:8545"', f"url = {list(urls)}\nquorum = 3")
+    assert listed != MINIMAL
+    config = load_config(write(tmp_path, listed), {})
+    assert (config.ethereum.urls, config.ethereum.quorum) == (urls, 3)
+    environment = {
+        "TALLYSTICK_ETHEREUM__URL": " http://a/key https://b\n\thttp://c:1 ",
+        "TALLYSTICK_ETHEREUM__QUORUM": "1",
+    }
+    config = load(tmp_path, environment=environment)
+    assert (config.ethereum.urls, config.ethereum.quorum) == (urls, 1)
+    assert load(tmp_path).ethereum.quorum is None
+    assert len(load(tmp_path).ethereum.urls) == 1
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        "http://a/secret http://a/secret",
+        "http://a/secret http://b http://A/secret/",
+        "http://a/secret ws://b",
+        "http://a/secret http://",
+        " ",
+        " ".join([f"http://a:{port}" for port in range(1, 18)]),
+    ],
+)
+def test_endpoints_that_cannot_be_are_refused_and_not_quoted(tmp_path: Path, urls: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^ethereum\.url: ") as caught:
+        load(tmp_path, environment={"TALLYSTICK_ETHEREUM__URL": urls})
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("urls", "quorum"), [("http://a", "0"), ("http://a", "2"), ("http://a http://b", "3")])
+def test_a_quorum_is_of_the_endpoints_that_there_are(tmp_path: Path, urls: str, quorum: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"ethereum\.quorum is {quorum}, it must be from 1 to"):
+        load(tmp_path, environment={"TALLYSTICK_ETHEREUM__URL": urls, "TALLYSTICK_ETHEREUM__QUORUM": quorum})
+
+
 @pytest.mark.parametrize("chain_id", ["0", "-1", str(2**64)])
 def test_a_chain_id_is_a_positive_u64(tmp_path: Path, chain_id: str) -> None:
     with pytest.raises(ConfigurationError, match=r"ethereum\.chain_id"):

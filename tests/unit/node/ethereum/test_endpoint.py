@@ -100,6 +100,31 @@ async def test_an_error_object_is_an_answer_whatever_the_status(serve: Serve, st
     assert (caught.value.code, caught.value.message, caught.value.data) == (3, "execution reverted", "0x12")
 
 
+async def test_a_provider_that_quotes_our_key_is_not_quoted(serve: Serve) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        error = {"code": -32005, "message": "project /key-in-path with key-in-path has used up its credits"}
+        return web.json_response({"jsonrpc": "2.0", "id": 1, "error": error}, status=429)
+
+    endpoint = await serve(answer)
+    with pytest.raises(RpcError) as caught:
+        await endpoint.call("m", [])
+    assert caught.value.message == "project /… with … has used up its credits"
+    assert "key-in-path" not in str(caught.value) + endpoint.health.last_error
+
+
+@pytest.mark.parametrize(
+    ("url", "words", "shown"),
+    [
+        ("https://l1.example/v3/0123456789abcdef", "0123456789abcdef: over quota (v3)", "…: over quota (v3)"),
+        ("https://user12:hunter%2322@l1.example/", "user12 hunter%2322 hunter#22", "… … …"),
+        ("https://l1.example/?apikey=abcdef&x=1", "apikey abcdef 1", "apikey … 1"),
+        ("https://l1.example/rpc", "header not found", "header not found"),
+    ],
+)
+def test_what_may_be_a_key_is_hidden(url: str, words: str, shown: str) -> None:
+    assert Endpoint(url)._hide(words) == shown
+
+
 async def test_silence_is_a_fault_after_the_timeout(serve: Serve) -> None:
     never = asyncio.Event()
 
