@@ -22,7 +22,7 @@ from chain.evidence import WithdrawalClaim, check_withdrawal_claim, get_line
 from chain.hashing import keccak
 from chain.kinds import WITHDRAW
 from chain.params import Domain
-from chain.primitives import ETHER, MAX_U64, Address, Hash
+from chain.primitives import ETHER, MAX_U64, Address, Hash, Signature
 from chain.receipt import Inclusion
 from client.errors import BadReply, ClientError, RpcError, Unreachable
 from client.keys import SigningKey
@@ -50,6 +50,7 @@ DEFAULT_TIP_WEI: Final = 1_000_000_000
 PERMIT_VALIDITY_S: Final = 3600
 _POLL_S: Final = 0.5
 
+_COMMIT: Final = f"commit({COMMITMENT_ABI},{COMMITMENT_ABI},bytes)"
 _CLAIM: Final = f"claimWithdrawal({COMMITMENT_ABI},uint64,uint256,uint64,bytes32,address,uint128,(bytes32,uint128)[])"
 _PERMIT_TYPE_HASH: Final = keccak(b"Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)")
 
@@ -80,6 +81,20 @@ class TxReceipt(msgspec.Struct, frozen=True):
     l1_block: int
     gas_used: int
     form: dict[str, Any]
+
+
+class Quote(msgspec.Struct, frozen=True):
+    """What a transaction would take now. Wei per gas."""
+
+    gas_limit: int
+    max_fee: int
+    base_fee: int | None
+    """Of the newest L1 block; None on a chain without."""
+
+    @property
+    def most_cost(self) -> int:
+        """Wei that it can cost at most."""
+        return self.gas_limit * self.max_fee
 
 
 class Sender:
@@ -116,6 +131,27 @@ class Sender:
             if "already known" not in error.message.lower() and self.ethereum.get_tx_receipt(l1_transaction) is None:
                 raise
         return self._wait(l1_transaction, to, data, value_wei)
+
+    def quote(self, to: Address, data: bytes, value_wei: int = 0) -> Quote:
+        """What `send` would take now, without sending. Raises `Reverted` for what the contract would not take."""
+        call = {
+            "from": wire.encode_address(self.address),
+            "to": wire.encode_address(to),
+            "data": wire.encode_bytes(data),
+            "value": hex(value_wei),
+        }
+        self._ask_contract("eth_call", call, "latest")
+        transaction = self._prepare(to, data, value_wei)
+        base_fee = (self.ethereum.get_block_form("latest") or {}).get("baseFeePerGas")
+        return Quote(
+            gas_limit=transaction["gas"],
+            max_fee=transaction.get("maxFeePerGas") or transaction["gasPrice"],
+            base_fee=None if base_fee is None else read_quantity(base_fee, "baseFeePerGas"),
+        )
+
+    def get_balance(self) -> int:
+        """Wei."""
+        return get_balance(self.ethereum, ETHER, self.address)
 
     def sign(self, digest: Hash) -> tuple[int, Hash, Hash]:
         """(v, r, s)"""
@@ -305,6 +341,14 @@ class SettlementUser:
         types = [COMMITMENT_ABI, "uint64", "uint256", "uint64", "bytes32", "address", "uint128", "(bytes32,uint128)[]"]
         return self.sender.send(self.settlement, _encode(_CLAIM, types, arguments))
 
+    def quote_commit(self, previous: Commitment, commitment: Commitment, signature: Signature) -> Quote:
+        """What `commit` would take now. Raises `Reverted` for what the contract would not take."""
+        return self.sender.quote(self.settlement, _encode_commit(previous, commitment, signature))
+
+    def commit(self, previous: Commitment, commitment: Commitment, signature: Signature) -> TxReceipt:
+        """Submits a commitment that the operator has signed. Anybody may."""
+        return self.sender.send(self.settlement, _encode_commit(previous, commitment, signature))
+
     def _check_claim(self, proof: PaymentProof, facts: Facts) -> tuple[Inclusion, WithdrawalClaim, int]:
         receipt, claim = proof.receipt.receipt, proof.withdrawal
         payment = receipt.signed.payment
@@ -407,6 +451,11 @@ def _show(value: Any) -> str:
 
 def _encode(signature: str, types: list[str], arguments: list[Any]) -> bytes:
     return keccak(signature.encode())[:4] + encode_abi(types, arguments)
+
+
+def _encode_commit(previous: Commitment, commitment: Commitment, signature: Signature) -> bytes:
+    arguments = [_pack_commitment(previous), _pack_commitment(commitment), signature]
+    return _encode(_COMMIT, [COMMITMENT_ABI, COMMITMENT_ABI, "bytes"], arguments)
 
 
 def _pack_commitment(commitment: Commitment) -> tuple[Any, ...]:

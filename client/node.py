@@ -15,8 +15,10 @@ from chain.errors import Refusal
 from chain.instruction import Instruction, ListFile
 from chain.payment import Payment
 from chain.primitives import Address, Hash, Signature
-from client import market, protocol, transport
+from client import commitments, market, protocol, transport
+from client.commitments import Way, WaysPage
 from client.errors import RpcError
+from client.health import HEALTH_PATH, Check, read_health
 from client.market import (
     CommittedEntry,
     FileInfo,
@@ -111,6 +113,17 @@ class Node:
 
     def get_commitment(self, epoch: int | str) -> EpochCommitment:
         return self.call(protocol.get_commitment(epoch))
+
+    def get_way(self, epoch: int | str) -> Way:
+        """A commitment with all that is known of its way to Ethereum."""
+        return self.call(commitments.get_way(epoch))
+
+    def list_commitments(self, cursor: str | None = None, limit: int | None = None) -> WaysPage:
+        return self.call(commitments.list_commitments(cursor, limit))
+
+    def get_health(self) -> dict[str, Check]:
+        """How the node says that its parts are, by their names. Asked once: raises `Unreachable` or `BadReply`."""
+        return read_health(self._transport.read(HEALTH_PATH))
 
     def get_payment_proof(self, payment_id: Hash) -> PaymentProof:
         return self.call(protocol.get_payment_proof(payment_id))
@@ -243,6 +256,12 @@ class AsyncNode:
 
     async def get_commitment(self, epoch: int | str) -> EpochCommitment:
         return await self.call(protocol.get_commitment(epoch))
+
+    async def get_way(self, epoch: int | str) -> Way:
+        return await self.call(commitments.get_way(epoch))
+
+    async def list_commitments(self, cursor: str | None = None, limit: int | None = None) -> WaysPage:
+        return await self.call(commitments.list_commitments(cursor, limit))
 
     async def get_payment_proof(self, payment_id: Hash) -> PaymentProof:
         return await self.call(protocol.get_payment_proof(payment_id))

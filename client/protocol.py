@@ -220,7 +220,7 @@ def get_block(number: int | str | Hash) -> Call[SignedBlock]:
 
 def get_commitment(epoch: int | str) -> Call[EpochCommitment]:
     """By number, or `latest` (sealed), or `final`."""
-    return Call("tally_getCommitment", (encode_place(epoch),), _decode_epoch_commitment)
+    return Call("tally_getCommitment", (encode_place(epoch),), decode_epoch_commitment)
 
 
 def get_payment_proof(payment_id: Hash) -> Call[PaymentProof]:
@@ -459,7 +459,7 @@ def _decode_block(form: Any) -> SignedBlock:
     )
 
 
-def _decode_epoch_commitment(form: Any) -> EpochCommitment:
+def decode_epoch_commitment(form: Any) -> EpochCommitment:
     status = wire.get_field(form, "status", "commitment")
     if status not in EPOCH_STATUSES:
         raise BadReply(f"commitment status {status!r} is not known")
@@ -471,8 +471,8 @@ def _decode_epoch_commitment(form: Any) -> EpochCommitment:
         signature=wire.decode_signature(wire.get_field(form, "signature", "commitment"), "signature"),
         status=status,
         l1_transaction=None if l1_transaction is None else wire.decode_hash(l1_transaction, "l1Transaction"),
-        l1_block=_decode_optional(form, "l1Block"),
-        included_at=_decode_optional(form, "includedAt"),
+        l1_block=decode_optional(form, "l1Block"),
+        included_at=decode_optional(form, "includedAt"),
         form=form,
     )
 
@@ -548,7 +548,7 @@ def _decode_payments_page(form: Any) -> PaymentsPage:
     return PaymentsPage(tuple(items), take_cursor(form))
 
 
-def _decode_optional(form: Any, name: str, limit: int = MAX_U64) -> int | None:
+def decode_optional(form: Any, name: str, limit: int = MAX_U64) -> int | None:
     value = form.get(name)
     return None if value is None else wire.decode_quantity(value, name, limit)
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 import msgspec
@@ -148,6 +148,17 @@ class HttpTransport:
 
     def call_batch(self, batch: Sequence[Request]) -> list[Reply]:
         return decode_batch(self.post(encode_batch(batch)), len(batch)) if batch else []
+
+    def read(self, path: str) -> bytes:
+        """What stands at a path of the same server, whatever its HTTP status. Asked once. Raises `Unreachable`, and
+        `BadReply` for what is no JSON."""
+        try:
+            with self._session.get(urljoin(self.url, path), timeout=self._timeout_s, stream=True) as response:
+                return self._read(response)
+        except _WRONG_ADDRESS:
+            raise BadReply(f"{self.name} is not an HTTP address") from None
+        except requests.exceptions.RequestException as error:
+            raise Unreachable(f"{self.name} does not answer: {_describe_fault(error)}") from error
 
     def close(self) -> None:
         self._session.close()

@@ -10,9 +10,8 @@ import typer
 
 from chain import wire
 from chain.block import PAYMENT
-from chain.errors import MalformedRequest
 from chain.kinds import KIND_CODES
-from chain.primitives import MAX_U64, ZERO_HASH, Address
+from chain.primitives import ZERO_HASH, Address
 from chain.statement import Credit, Debit
 from client.cli import options, output
 from client.cli.exits import BadUsage
@@ -175,7 +174,7 @@ def statement(
     with Node(node_url) as node:
         info = node.get_info()
         asset = options.choose_asset(asset_name, info.assets)
-        number = info.epoch if epoch is None else _parse_epoch(epoch)
+        number = info.epoch if epoch is None else options.parse_epoch(epoch, "--epoch")
         pages = list(node.iterate_statement(address, asset.address, number))
         check_sums(pages)
         if pages[0].debits is not None:
@@ -282,13 +281,6 @@ def _write_history(path: str, listing: _Listing, limit: int | None) -> None:
 
 
 # --- statements
-
-
-def _parse_epoch(text: str) -> int:
-    try:
-        return wire.decode_quantity(text, "--epoch", MAX_U64)
-    except MalformedRequest as error:
-        raise BadUsage(str(error)) from error
 
 
 def _join_pages(pages: list[StatementPage]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def deposit(
         asset = options.choose_asset(asset_name, info.assets)
         units = options.read_amount(amount, asset, is_base_units=is_base_units)
         before = node.get_account(payee).balances.get(asset.address, 0)
-        user = _open_user(l1_url, signer, ledger)
+        user = open_user(l1_url, signer, ledger)
         _check_decimals(user, asset)
         if is_permit and asset.address != ETHER:
             deposited, tx_receipt = user.deposit_with_permit(asset.address, units, payee)
@@ -151,7 +151,7 @@ def claim(
     )
 
 
-def _open_user(l1_url: str, signer: SigningKey, ledger: Ledger) -> SettlementUser:
+def open_user(l1_url: str, signer: SigningKey, ledger: Ledger, *, timeout_s: float = 300.0) -> SettlementUser:
     """Raises `WrongLedger` if that endpoint serves another chain: no transaction is signed for it."""
     ethereum = Ethereum.at(l1_url)
     chain_id = ethereum.get_chain_id()
@@ -159,7 +159,7 @@ def _open_user(l1_url: str, signer: SigningKey, ledger: Ledger) -> SettlementUse
         raise WrongLedger(
             f"{ethereum.name} serves chain {chain_id}, the ledger's contract is on chain {ledger.l1_chain_id}"
         )
-    return SettlementUser(Sender(ethereum, signer), ledger.settlement)
+    return SettlementUser(Sender(ethereum, signer, timeout_s=timeout_s), ledger.settlement)
 
 
 def _check_decimals(user: SettlementUser, asset: Asset) -> None:

@@ -22,6 +22,7 @@ from chain import wire
 from chain.errors import Refusal
 from client.errors import BadReply, ClientError, OutcomeUnknown, RpcError, Unreachable
 from client.ethereum import NotClaimable, NotMined
+from client.submissions import NotNext
 
 
 class Exit(IntEnum):
@@ -56,6 +57,8 @@ def choose_exit(error: BaseException) -> Exit:
         return Exit.NOT_YET
     if isinstance(error, NotClaimable):
         return Exit.NOT_YET if error.is_early else Exit.NO
+    if isinstance(error, NotNext):
+        return Exit.NOT_YET
     if isinstance(error, Unreachable | BadReply | RpcError | OutcomeUnknown | NotMined):
         return Exit.FAULT
     return Exit.NO

@@ -239,6 +239,13 @@ def parse_hash(text: str, what: str) -> Hash:
         raise BadUsage(str(error)) from error
 
 
+def parse_epoch(text: str, what: str = "EPOCH") -> int:
+    try:
+        return wire.decode_quantity(text, what, MAX_U64)
+    except MalformedRequest as error:
+        raise BadUsage(str(error)) from error
+
+
 def parse_payment_id(text: str) -> Hash:
     """An id, or the id of the receipt in a file."""
     if text[:2] in ("0x", "0X"):

@@ -15,7 +15,7 @@ from chain.statement import Withdrawal
 from chain.transition import check_payment
 from client.protocol import decode_payment_form
 from client.receipts import Signed
-from tests.unit.client.scene import DOMAIN, OPERATOR, PARAMETERS, SETTLEMENT, TOKEN, Scene, name_transaction
+from tests.unit.client.scene import DOMAIN, OPERATOR, PARAMETERS, SETTLEMENT, TOKEN, Scene, name_block, name_transaction
 
 
 class LedgerServer:
@@ -25,6 +25,8 @@ class LedgerServer:
         self.scene = scene
         self.asked: list[str] = []
         self.sent: list[bytes] = []
+        self.attempts: dict[int, list[dict[str, Any]]] = {}
+        """Epoch → what this node tried for it, as JSON. What it did not try was sent by somebody else."""
 
     def __call__(self, method: str, params: list[Any]) -> Any:
         self.asked.append(method)
@@ -103,12 +105,26 @@ class LedgerServer:
             "message": wire.encode_commitment(commitment),
             "signature": wire.encode_bytes(signature),
             "status": "mined",
-            "attempts": [],
+            "sealedAt": hex(commitment.cut_at + 1),
+            "attempts": self.attempts.get(place, []),
+            "cost": hex(sum(int(attempt["cost"] or "0x0", 16) for attempt in self.attempts.get(place, []))),
             "l1Transaction": wire.encode_bytes(name_transaction(place)),
+            "isOurs": place in self.attempts,
             "l1Block": hex(100 + place),
+            "l1BlockHash": wire.encode_bytes(name_block(100 + place)),
             "includedAt": hex(included_at),
-            "gasUsed": "0x1",
+            "confirmations": "0x3",
+            "finalAt": hex(included_at + 3600),
+            "gasUsed": hex(90_000),
+            "effectiveGasPrice": hex(1_500_000_000),
         }
+
+    def tally_listCommitments(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Newest first; the cursor is the epoch to begin with."""
+        newest = int(wanted.get("cursor", hex(len(self.scene.sealed))), 16)
+        oldest = max(1, newest - int(wanted["limit"], 16) + 1)
+        items = [self.tally_getCommitment(hex(epoch)) for epoch in range(newest, oldest - 1, -1)]
+        return {"items": items, "cursor": hex(oldest - 1) if oldest > 1 else None}
 
     def tally_listPayments(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """Newest first; the cursor is how many were passed over. Of the filters, those of `_is_wanted`."""

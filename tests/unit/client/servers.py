@@ -23,8 +23,10 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve(answer: Callable[[bytes], Answer]) -> Iterator[str]:
-    """The address of a server whose POSTs are answered by `answer`."""
+def serve(
+    answer: Callable[[bytes], Answer], show: Callable[[str], tuple[int, bytes]] = lambda _: (404, b"")
+) -> Iterator[str]:
+    """The address of a server whose POSTs are answered by `answer`. `show`: path → HTTP status and body, for GETs."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -38,6 +40,13 @@ def serve(answer: Callable[[bytes], Answer]) -> Iterator[str]:
                 return
             content = b"" if isinstance(reply, int) else reply
             self.send_response(reply if isinstance(reply, int) else 200)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def do_GET(self) -> None:
+            status, content = show(self.path)
+            self.send_response(status)
             self.send_header("content-length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

@@ -78,6 +78,8 @@ class TestUsage:
          ["history", "0x12"], ["history", "--direction", "up"], ["history", "--limit", "0"],
          ["history", "--from", "soon"], ["history", "--reference", "0x12"], ["history", "--all", "--limit", "5"],
          ["history", "--csv", "f", "--json"], ["statement", "--csv", "f", "--json"],
+         ["commitments", "first"], ["commitments", "1", "--cursor", "0x1"], ["commitments", "--limit", "0"],
+         ["commitments", "--watch", "--json"], ["commit", "first"], ["commit", "--file", "f"],
          ["receipt", "0x12"], ["receipt", "0x" + "11" * 32, "--wait", "forever"], ["balance", "--bogus"]],
     )  # fmt: skip
     def test_a_wrong_use_ends_with_64(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,7 +97,8 @@ class TestUsage:
         for name in (
             "devnet", "node", "l1", "deploy", "keys", "balance", "deposit", "send", "tip", "withdraw", "claim",
             "receipt", "history", "statement", "verify", "audit", "version", "register", "upload", "list-file",
-            "extend", "update-price", "delist", "purchase", "check-purchase", "files", "file", "roles",
+            "extend", "update-price", "delist", "purchase", "check-purchase", "files", "file", "roles", "commitments",
+            "commit",
         ):  # fmt: skip
             assert f" {name} " in out
 
