@@ -46,6 +46,7 @@ from node.ethereum.committer import Committer, FundsLevel
 from node.ethereum.endpoints import Endpoints, EndpointState, open_endpoints
 from node.ethereum.faults import EthereumFault, WrongDeployment
 from node.ethereum.gateway import Gateway
+from node.ethereum.gauges import set_gauges
 from node.ethereum.l1 import Deployment
 from node.ethereum.reserves import INTERVAL_MS, ReservesReader
 from node.ethereum.store import EthereumStore
@@ -675,6 +676,7 @@ class Node:
         metrics.BACKLOG.set(self._methods.backlog)
         metrics.INDEX_LAG.set(self._durable.value - self._indexer.progress.value)
         metrics.L1_SYNCED_AT.set(self._settlement.synced_until)
+        set_gauges(self._committer, self._watcher)
         for endpoint in self._endpoints.report():
             for state in EndpointState:
                 metrics.L1_ENDPOINT_STATE.labels(endpoint.name, state).set(endpoint.state is state)
@@ -758,8 +760,9 @@ def check_endpoints(endpoints: Endpoints) -> Check:
     if not amiss:
         return Check(EndpointState.OK, True)
     state = str(amiss[0].state) if endpoints.has_quorum else "no_quorum"
-    return Check(state, False, ", ".join([f"{report.name} is {report.state}" for report in amiss]))
+    since = min([report.since for report in amiss])
+    return Check(state, False, ", ".join([f"{report.name} is {report.state}" for report in amiss]), since=since)
 
 
 def _check_status(status: dict[str, Any]) -> Check:
-    return Check(status["state"], status["is_ok"], status["detail"])
+    return Check(status["state"], status["is_ok"], status["detail"], since=status["since"])

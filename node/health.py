@@ -27,6 +27,8 @@ class Check(msgspec.Struct, frozen=True):
     detail: str = ""
     is_vital: bool = False
     """Whether payments cannot be taken without it."""
+    since: int | None = None
+    """Milliseconds since 1970: when it came to that state, if that is noted."""
 
 
 class Health:
@@ -37,7 +39,7 @@ class Health:
         self._checks[name] = check
 
     def report(self) -> tuple[bool, dict[str, Any]]:
-        """Whether the node is ready, and `{status, checks: {name: {state, ok, detail}}}`."""
+        """Whether the node is ready, and `{status, checks: {name: {state, ok, detail, since}}}`."""
         checks = {name: check() for name, check in self._checks.items()}
         is_ready = all(check.is_ok for check in checks.values() if check.is_vital)
         is_well = all(check.is_ok for check in checks.values())
@@ -48,4 +50,4 @@ class Health:
 
 
 def describe(check: Check) -> dict[str, Any]:
-    return {"state": check.state, "ok": check.is_ok, "detail": check.detail}
+    return {"state": check.state, "ok": check.is_ok, "detail": check.detail, "since": check.since}

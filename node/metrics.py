@@ -37,6 +37,36 @@ L1_ENDPOINT_BLOCK = Gauge(
 L1_ENDPOINT_FAULTS = Counter(
     "tally_l1_endpoint_faults", "Answers of an Ethereum endpoint lacking or outvoted", ["endpoint"], registry=REGISTRY
 )
+COMMITTER_STATE = Gauge(
+    "tally_committer_state", "1 for the state that the committer is in", ["state"], registry=REGISTRY
+)
+WATCHER_STATE = Gauge("tally_watcher_state", "1 for the state that the watcher is in", ["state"], registry=REGISTRY)
+FUNDS_STATE = Gauge("tally_funds_state", "1 for how far the balance reaches", ["state"], registry=REGISTRY)
+LAG_EPOCHS = Gauge("tally_commitment_lag_epochs", "Epochs sealed and not on Ethereum", registry=REGISTRY)
+WAITING_SECONDS = Gauge("tally_commitment_waiting_seconds", "How long the oldest of them has waited", registry=REGISTRY)
+ATTEMPTS = Counter("tally_commitment_attempts", "Transactions signed to send commitments", registry=REGISTRY)
+ATTEMPTS_IN_FLIGHT = Gauge(
+    "tally_commitment_attempts_in_flight", "Those of which it is not known what became of them", registry=REGISTRY
+)
+# Prometheus has nothing but floats. They hold gwei exactly up to nine million ether, and wei not even of one.
+COST_GWEI = Counter("tally_commitment_cost_gwei", "What commitments have cost this node, in gwei", registry=REGISTRY)
+BALANCE_GWEI = Gauge(
+    "tally_gas_balance_gwei", "Of the account that pays for commitments, rounded down; NaN before it is known",
+    registry=REGISTRY,
+)  # fmt: skip
+BUDGET_SPENT_GWEI = Gauge("tally_budget_spent_gwei", "Spent of the budget of 24 hours, in gwei", registry=REGISTRY)
+BUDGET_GWEI = Gauge("tally_budget_gwei", "The budget of 24 hours, in gwei", registry=REGISTRY)
+L1_BASE_FEE_GWEI = Gauge(
+    "tally_l1_base_fee_gwei",
+    "Per gas, of the newest L1 block; NaN before one was seen, and on a chain without base fees",
+    registry=REGISTRY,
+)
+DEPOSITS_MISSING = Gauge(
+    "tally_deposits_missing", "Deposits in the final L1 block that are not credited yet", registry=REGISTRY
+)
+DEEP_REORGANISATIONS = Counter(
+    "tally_deep_reorganisations", "Reorganisations deeper than what was final", registry=REGISTRY
+)
 L1_SYNCED_AT = Gauge("tally_l1_synced_seconds", "L1 time up to which deposits are credited", registry=REGISTRY)
 
 

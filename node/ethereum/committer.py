@@ -18,6 +18,7 @@ from eth_account.signers.local import LocalAccount
 from chain.commitment import NO_COMMITMENT, Commitment, compute_stored_hash, hash_commitment
 from chain.errors import BrokenInvariant
 from chain.primitives import Address, Hash, Signature
+from node import metrics
 from node.ethereum.change import Change
 from node.ethereum.commit_decision import (
     DAY_MS,
@@ -390,6 +391,7 @@ class Committer:
             case Sign():
                 attempt = self._sign(action, seen.latest)
                 await asyncio.to_thread(self._store.add_attempt, attempt)
+                metrics.ATTEMPTS.inc()
                 # If we die here, the restart sends these bytes.
                 self._load()
                 self.change.notify()
@@ -521,6 +523,8 @@ class Committer:
         )
         seal = Seal(event.commitment, event.signature, event.digest, sealed_at=event.included_at * 1000)
         await asyncio.to_thread(self._store.put_inclusion, inclusion, seal, inclusion.included_at * 1000)
+        if any(attempt.hash == inclusion.l1_transaction for attempt in self._open_attempts):
+            metrics.COST_GWEI.inc(inclusion.gas_used * inclusion.effective_gas_price // 10**9)
         self._load()
         _log.info(
             "commitment_included",
@@ -540,6 +544,7 @@ class Committer:
         await asyncio.to_thread(
             self._store.settle_attempt, attempt.hash, outcome, gas_used, price, self._l1_time_ms, problem
         )
+        metrics.COST_GWEI.inc(gas_used * price // 10**9)
         self._load()
         self.change.notify()
 

@@ -127,4 +127,4 @@ class EpochStatus(msgspec.Struct, frozen=True):
     @property
     def is_settled(self) -> bool:
         """Whether it is known of all attempts what became of them."""
-        return all([attempt.outcome is not None for attempt in self.attempts])
+        return all(attempt.outcome is not None for attempt in self.attempts)

@@ -21,6 +21,7 @@ import structlog
 from chain.block import Deposit
 from chain.errors import BrokenInvariant
 from chain.primitives import Address
+from node import metrics
 from node.ethereum.change import Change
 from node.ethereum.credited import Anchor, CreditedDeposit
 from node.ethereum.deposit_search import DepositSearch
@@ -292,6 +293,7 @@ class Watcher:
                 lost = middle
         await asyncio.to_thread(self._store.rewind, anchors[kept - 1] if kept else None, replaced)
         self._deep_reorgs += 1
+        metrics.DEEP_REORGANISATIONS.inc()
         self._complete = None
         self._is_list_checked = False
         self._doubtful = self._store.get_doubtful_deposits()

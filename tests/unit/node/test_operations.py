@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,13 +12,14 @@ import pytest
 
 from chain.state import State
 from node import __version__, metrics
-from node.ethereum.commit_decision import CommitterSettings
-from node.ethereum.committer import Committer
+from node.ethereum.commit_decision import CommitterSettings, Situation
+from node.ethereum.committer import Committer, FundsLevel
 from node.ethereum.endpoints import open_endpoints
 from node.ethereum.faults import EthereumFault
+from node.ethereum.gauges import set_gauges
 from node.ethereum.reserves import AssetReserves, Reading, Reserves
 from node.ethereum.store import EthereumStore
-from node.ethereum.watch_decision import WatcherSettings
+from node.ethereum.watch_decision import WatcherSettings, WatcherSituation
 from node.ethereum.watcher import Watcher
 from node.follower import Progress
 from node.operations import COMMITMENTS_SHOWN, DepositsWaiting, Operations, measure_disk
@@ -26,6 +28,13 @@ from tests.unit.chain.actors import ETHER, PARAMETERS, TOKEN
 from tests.unit.node.ethereum.simulated import ACCOUNT, GWEI, L1_CHAIN_ID, SETTLEMENT, FakeSink, SimulatedL1
 from tests.unit.node.running import Desk, make_journal, pay, settle
 from tests.unit.node.test_epochs import Office, open_office
+
+COUNTERS = ("tally_commitment_attempts_total", "tally_commitment_cost_gwei_total", "tally_deep_reorganisations_total")
+GAUGES = (
+    "tally_commitment_lag_epochs", "tally_commitment_waiting_seconds", "tally_commitment_attempts_in_flight",
+    "tally_gas_balance_gwei", "tally_budget_spent_gwei", "tally_budget_gwei", "tally_l1_base_fee_gwei",
+    "tally_deposits_missing",
+)  # fmt: skip
 
 
 class Site:
@@ -215,3 +224,76 @@ async def test_the_disk_is_looked_at_now_and_then(site: Site) -> None:
     assert (await site.operations.report()).disk is first
     site.l1.now_ms += 1
     assert dict((await site.operations.report()).disk.parts)["more"] == 1000
+
+
+# --- what Prometheus sees
+
+
+def read_metrics() -> dict[str, float]:
+    """Sample, with its labels, → value."""
+    samples = [sample for family in metrics.REGISTRY.collect() for sample in family.samples]
+    return {
+        sample.name + "".join([f" {value}" for value in sample.labels.values()]): sample.value for sample in samples
+    }
+
+
+async def test_every_state_of_committer_and_watcher_has_its_gauge(site: Site) -> None:
+    await site.committer.tick()
+    await site.watcher.tick()
+    set_gauges(site.committer, site.watcher)
+    found = read_metrics()
+    for name, words, state in (
+        ("tally_committer_state", Situation, "idle"),
+        ("tally_watcher_state", WatcherSituation, "waiting_for_finality"),
+        ("tally_funds_state", FundsLevel, "enough"),
+    ):
+        assert {word: found[f"{name} {word}"] for word in words} == {word: float(word == state) for word in words}
+
+
+async def test_what_commitments_wait_for_and_cost_is_counted(site: Site) -> None:
+    before = read_metrics()
+    set_gauges(site.committer, site.watcher)
+    unknown = read_metrics()
+    assert math.isnan(unknown["tally_gas_balance_gwei"]) and math.isnan(unknown["tally_l1_base_fee_gwei"])
+    for _ in range(2):
+        await site.committer.submit(*site.l1.seal())
+        await site.committer.tick()
+        site.l1.mine()
+        await site.committer.tick()
+    await site.committer.submit(*site.l1.seal())
+    await site.committer.tick()
+    site.l1.now_ms += 7_000
+    set_gauges(site.committer, site.watcher)
+    found, funds = read_metrics(), site.committer.get_funds()
+    assert funds.balance is not None and funds.base_fee is not None and funds.spent > GWEI
+    assert {name: found[name] - before[name] for name in COUNTERS} == {
+        "tally_commitment_attempts_total": 3,
+        "tally_commitment_cost_gwei_total": sum([site.store.get_attempts(epoch)[0].cost // GWEI for epoch in (1, 2)]),
+        "tally_deep_reorganisations_total": 0,
+    }
+    assert {name: found[name] for name in GAUGES} == {
+        "tally_commitment_lag_epochs": 1,
+        "tally_commitment_waiting_seconds": 7,
+        "tally_commitment_attempts_in_flight": 1,
+        "tally_gas_balance_gwei": funds.balance // GWEI,
+        "tally_budget_spent_gwei": funds.spent // GWEI,
+        "tally_budget_gwei": funds.daily_budget // GWEI,
+        "tally_l1_base_fee_gwei": funds.base_fee / GWEI,
+        "tally_deposits_missing": site.watcher.deposits_missing,
+    }
+    text = metrics.render().decode()
+    for name in (*COUNTERS, *GAUGES):
+        assert f"\n{name} " in text
+
+
+async def test_a_deep_reorganisation_is_counted(site: Site) -> None:
+    before = read_metrics()["tally_deep_reorganisations_total"]
+    for _ in range(3):
+        site.l1.mine()
+    await site.watcher.tick()
+    site.l1.reorganise(2)
+    for _ in range(3):
+        site.l1.mine()
+    await site.watcher.tick()
+    assert site.watcher.status()["deep_reorgs"] == 1
+    assert read_metrics()["tally_deep_reorganisations_total"] == before + 1
