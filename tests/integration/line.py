@@ -1,14 +1,15 @@
-"""Ways to an Ethereum client that a test can spoil: one inside the test's process, one between processes."""
+"""Ways to an Ethereum client that a test can spoil: one inside the test's process, and the same between processes."""
 
 import asyncio
 import contextlib
-import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
+from aiohttp import web
 
+from chain.hashing import keccak
 from node.ethereum.endpoint import Endpoint, EndpointHealth
 from node.ethereum.faults import EthereumFault, RpcError
 
@@ -34,6 +35,9 @@ class Line:
         """The method that does not get through."""
         self.unanswered = ""
         """The method that gets through, but its answer does not come back."""
+        self.is_swallowing = False
+        """Transactions are taken, and go nowhere but into `swallowed`."""
+        self.swallowed: list[str] = []
         self.lag = 0
         """Blocks: it answers as if the newest so many were not there."""
         self.has_base_fee = True
@@ -51,6 +55,9 @@ class Line:
         self.asked.append(method)
         if self.is_cut or method == self.refused:
             raise EthereumFault(f"{method}: {self.name} does not answer")
+        if method == "eth_sendRawTransaction" and self.is_swallowing:
+            self.swallowed.append(params[0])
+            return "0x" + keccak(bytes.fromhex(params[0][2:])).hex()
         answer = await self._ask(method, params)
         if method == self.unanswered:
             raise EthereumFault(f"{method}: the answer of {self.name} was lost")
@@ -84,96 +91,51 @@ class Line:
         return answer
 
 
-class Wire:
-    """A TCP port before a client's, for a node in a process of its own. Runs in a thread; the test cuts it."""
+class Relay:
+    """Serves a line over HTTP, to a node in a process of its own. Runs in a thread; the test spoils `line`."""
 
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._is_cut = False
-        self._streams: set[asyncio.StreamWriter] = set()
+    def __init__(self, l1_url: str) -> None:
+        self.line = Line(Endpoint(l1_url))
         self._loop = asyncio.new_event_loop()
-        self._server: asyncio.Server | None = None
-        self.port = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def cut(self) -> None:
-        """Connections break, and new ones are closed as soon as they are made."""
-        self._do(self._cut)
-
-    def mend(self) -> None:
-        self._do(self._mend)
+        self._runner: web.AppRunner | None = None
+        self.url = ""
 
     @contextlib.contextmanager
-    def running(self) -> Iterator["Wire"]:
-        thread = threading.Thread(target=self._run)
+    def running(self) -> Iterator["Relay"]:
+        thread = threading.Thread(target=self._loop.run_forever)
         thread.start()
         try:
-            asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+            asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
             yield self
         finally:
-            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
+            asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join(10)
             self._loop.close()
 
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+    async def _start(self) -> None:
+        app = web.Application(client_max_size=1 << 24)
+        app.router.add_post("/", self._serve)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = self._runner.addresses[0]
+        self.url = f"http://{host}:{port}"
 
-    async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, family=socket.AF_INET)
-        self.port = self._server.sockets[0].getsockname()[1]
+    async def _stop(self) -> None:
+        assert self._runner is not None
+        await self._runner.cleanup()
+        await self.line.endpoint.close()
 
-    def _do(self, change: Callable[[], None]) -> None:
-        async def run() -> None:
-            change()
-
-        asyncio.run_coroutine_threadsafe(run(), self._loop).result(10)
-
-    def _cut(self) -> None:
-        self._is_cut = True
-        for stream in self._streams:
-            stream.transport.abort()
-
-    def _mend(self) -> None:
-        self._is_cut = False
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._is_cut:
-            writer.transport.abort()
-            return
-        self._streams.add(writer)
+    async def _serve(self, request: web.Request) -> web.Response:
+        call = await request.json()
+        answer = {"jsonrpc": "2.0", "id": call["id"]}
         try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:
-            writer.transport.abort()
-            self._streams.discard(writer)
-            return
-        self._streams.add(far_writer)
-        try:
-            await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
-        finally:
-            for stream in (writer, far_writer):
-                stream.transport.abort()
-                self._streams.discard(stream)
-
-    async def _close(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        self._cut()
-        pending = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Until one side is gone; then the other goes, too."""
-    with contextlib.suppress(OSError):
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
-    writer.transport.abort()
+            answer["result"] = await self.line.call(call["method"], call["params"])
+        except RpcError as error:
+            answer["error"] = {"code": error.code, "message": error.message, "data": error.data}
+        except EthereumFault:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response(answer)
