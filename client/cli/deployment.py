@@ -41,8 +41,13 @@ _REPLACEMENT_PERCENT: Final = 12
 """How much more, of both fees, clients want to see before they take a transaction in another one's place, and a bit."""
 _COMMITMENTS_A_DAY: Final = 24
 
-SourcifyUrl = Annotated[str, typer.Option("--sourcify-url", help="Of another server with the same interface.")]
-EtherscanUrl = Annotated[str, typer.Option("--etherscan-url", help="Of another service with the same interface.")]
+SourcifyUrl = Annotated[
+    str, typer.Option("--sourcify-url", envvar="TALLY_SOURCIFY_URL", help="Of another server with the same interface.")
+]
+EtherscanUrl = Annotated[
+    str,
+    typer.Option("--etherscan-url", envvar="TALLY_ETHERSCAN_URL", help="Of another service with the same interface."),
+]
 _ETHERSCAN_KEY: Final = "ETHERSCAN_API_KEY"
 
 
@@ -270,7 +275,7 @@ async def _begin(sender: "Sender", undertaking: Undertaking, order: _Order) -> "
         typer.confirm("Deploy?", abort=True, err=True)
     signed = sender.sign(order.code, quote)
     undertaking.keep(order.code.data, (signed,))
-    await _broadcast(sender, signed)
+    await _broadcast(sender, signed, is_known=False)
     return signed
 
 
@@ -306,17 +311,22 @@ async def _take_up(
         last = sender.sign(order.code, quote)
         transactions = (*transactions, last)
         undertaking.keep(order.code.data, transactions)
-    await _broadcast(sender, last)
+    await _broadcast(sender, last, is_known=True)
     return transactions
 
 
-async def _broadcast(sender: "Sender", signed: "Signed") -> None:
-    """From here on the transaction may be mined, whatever the endpoint says."""
+async def _broadcast(sender: "Sender", signed: "Signed", *, is_known: bool) -> None:
+    """From here on the transaction may be mined, whatever the endpoint says. `is_known`: it, or one that it replaces,
+    was sent before, and may wait in somebody's pool."""
     from node.ethereum.l1 import SendOutcome
 
     output.note(f"sent {wire.encode_bytes(signed.hash)}")
     result = await sender.broadcast(signed)
-    if result.outcome not in (SendOutcome.ACCEPTED, SendOutcome.ALREADY_KNOWN, SendOutcome.NONCE_TOO_LOW):
+    if result.outcome in (SendOutcome.ACCEPTED, SendOutcome.ALREADY_KNOWN, SendOutcome.NONCE_TOO_LOW):
+        return
+    if is_known:
+        output.note(f"the endpoint does not take it: {result.message}")
+    else:
         raise NotDeployed(
             f"the endpoint does not take the transaction: {result.message}. Run the same command once it would"
         )

@@ -61,7 +61,8 @@ class Undertaking:
         if form.code_hash != _hash(code):
             names = ", ".join([transaction.hash for transaction in form.transactions])
             raise OtherUndertaking(
-                f"a deployment with other parameters is under way ({names}): give those again to bring it to an end. "
+                f"a deployment with other parameters, or of another release, is under way ({names}): give those again "
+                "to bring it to an end. "
                 f"To give it up, and with it a contract that may already be there, delete {self.path}"
             )
         return self._decode(form)
