@@ -81,7 +81,12 @@ def test_payments_go_on_without_ethereum_and_commitments_catch_up(
         status, health = read_health(node)
         assert status == 200  # payments are taken, so a load balancer must not turn away
         states = {name: check["state"] for name, check in health["checks"].items()}
-        return health["status"] == "degraded" and states["watcher"] == states["committer"] == "l1_unreachable"
+        return (
+            health["status"] == "degraded"
+            and states["watcher"] == states["committer"] == "l1_unreachable"
+            and health["checks"]["endpoints"]["state"] == "no_quorum"
+            and health["checks"]["endpoints"]["detail"].endswith(" is failing")
+        )
 
     wait_until(is_named, "the trouble's name", 30)
     sent = [pay(node) for _ in range(5)]
@@ -155,7 +160,11 @@ def test_another_chain_on_that_port_is_named_and_nothing_is_sent_to_it(
         def is_named() -> bool:
             status, health = read_health(node)
             states = {name: check["state"] for name, check in health["checks"].items()}
-            return status == 200 and states["watcher"] == states["committer"] == "no_contract"
+            return (
+                status == 200
+                and states["watcher"] == states["committer"] == "no_contract"
+                and health["checks"]["endpoints"]["detail"].endswith(" is no_contract")
+            )
 
         wait_until(is_named, "the wrong chain's name", 40)
         assert node.call("tally_getReceipt", sent)["status"] == "accepted"
