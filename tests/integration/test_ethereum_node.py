@@ -7,7 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -132,6 +132,7 @@ def is_well_again(node: LoneNode, client: Client, line: Line) -> Iterator[None]:
     """Every test ends as it should: all that was sealed is on chain once, in order, and the node says it is well."""
     yield
     line.is_cut, line.is_swallowing, line.refused, line.unanswered = False, False, "", ""
+    line.lie = lambda method, params, answer: answer
     client.go_on()
     if node.process is None or node.process.poll() is not None:
         node.start()
@@ -293,6 +294,30 @@ def test_pre_empted_and_reverted(node: LoneNode, client: Client, line: Line) -> 
     reverted = wait_until(find_revert, "what became of our attempt")
     assert reverted is not None
     assert reverted["problem"].startswith("EpochMismatch") and int(reverted["cost"], 16) > 0
+
+
+def test_a_cap_reached_is_named_everywhere_at_once(node: LoneNode, line: Line) -> None:
+    """Health, metrics, log, and the commitment itself, while payments go on."""
+    told = len(node.read_log())
+
+    def raise_base_fee(method: str, params: Sequence[Any], answer: Any) -> Any:
+        return {**answer, "baseFeePerGas": hex(100_000 * GWEI)} if method == "eth_getBlockByNumber" else answer
+
+    line.lie = raise_base_fee
+    payment = pay(node)
+    wait_for_state(node, "fee_cap_reached")
+    response = requests.get(node.facts["rpcUrl"] + "/health/ready", timeout=30)
+    assert response.json()["status"] == "degraded"
+    assert str(100_000 * GWEI) in response.json()["checks"]["committer"]["detail"]
+    metrics = requests.get(node.facts["rpcUrl"] + "/metrics", timeout=30).text
+    assert 'tally_committer_state{state="fee_cap_reached"} 1.0' in metrics
+    assert 'tally_committer_state{state="in_flight"} 0.0' in metrics
+    log = node.read_log()[told:]
+    assert "committer_situation" in log and "fee_cap_reached" in log
+    epoch = int(node.call("tally_getPayment", payment)["epoch"], 16)
+    assert get_commitment(node, epoch)["status"] == "sealed" and get_commitment(node, epoch)["attempts"] == []
+    line.lie = lambda method, params, answer: answer
+    node.wait_for_status(payment, "committed")
 
 
 # ------------------------------------------------------------------------------------------------------------ deposits
