@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from chain.errors import MalformedRequest
 from chain.wire import decode_address, encode_address, encode_bytes
 from explorer import formatting
+from explorer.alarms import list_alarms
 from explorer.sentences import NAMES_OF_ROLES
 from explorer.static_files import load_static_files
 
@@ -68,6 +69,7 @@ class Pages:
             quantity=_read_quantity,
             bytes=_read_bytes,
             checksum=_checksum,
+            alarms=list_alarms,
         )
         self._environment.globals["static"] = {name: file.path for name, file in self.static.items()}
         # Read now, so that a template with a mistake stops the start and not the first reader.

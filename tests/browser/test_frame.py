@@ -1,6 +1,7 @@
 """The frame around every page: theme, search key, copying, and how a page is kept current. The node is played by the
 test, which decides what it answers and when something is new; everything that the browser does is real."""
 
+import re
 from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any, Final
@@ -66,6 +67,7 @@ class Node:
             "facts": "as it was", "rows": [("a", "first"), ("b", "second")], "ages": [], "then": NOW - 5_000,
             "head": "7 0 0",
         }  # fmt: skip
+        self.health: dict[str, Any] = {"status": "ready", "checks": {}}
         self.now = NOW
         self.status = 200
         self.held: list[Route] | None = None
@@ -85,7 +87,7 @@ class Node:
 
     def fulfill(self, route: Route) -> None:
         body = self._template.render(
-            **self.values, id=ID, now=self.now, health={"status": "ready", "checks": {}},
+            **self.values, id=ID, now=self.now, health=self.health,
             ledger=LedgerFacts(chain_id=7, l1_chain_id=1, settlement="0x" + "ab" * 20, operator="0x" + "cd" * 20),
         )  # fmt: skip
         headers = {"content-security-policy": CONTENT_SECURITY_POLICY}
@@ -248,6 +250,22 @@ def test_what_differs_is_replaced_and_the_rest_is_left_alone(page: Page, node: N
     assert page.locator("[data-live]").evaluate_all(mine) == ["banner", "facts"]
     expect(page.locator("[data-live=facts] time")).to_have_text("8 s ago")
     expect(page.locator("tr .copy")).to_have_count(3)
+
+
+def test_the_banner_comes_and_goes_while_the_page_is_open(page: Page, node: Node) -> None:
+    banner = page.locator(".banner")
+    expect(banner).to_have_count(0)
+    well = node.health
+    committer = {"state": "l1_unreachable", "ok": False, "detail": "10.0.0.7 said no", "since": NOW - 120_000}
+    node.health = {"status": "degraded", "checks": {"committer": committer}}
+    say_something_is_new(page)
+    pass_time(page, 10)
+    expect(banner.get_by_role("listitem")).to_have_text([re.compile(r"^Commitments: They wait: .+ since 2 min ago$")])
+    expect(page.locator("body")).not_to_contain_text("10.0.0.7")
+    node.health = well
+    say_something_is_new(page, 9)
+    pass_time(page, 1_000)
+    expect(banner).to_have_count(0)
 
 
 def test_focus_and_what_was_opened_survive(page: Page, node: Node) -> None:

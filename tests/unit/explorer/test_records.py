@@ -321,7 +321,7 @@ async def test_what_is_not_final_is_not_kept(world: World, history: RandomLedger
         answer = await fetch(world.explorer, f"/tx/{encode_bytes(find_record(history, epoch).record.id)}")
         assert answer.headers["cache-control"] == LIVE
         assert "etag" not in answer.headers
-        assert answer.page.banner == ["watcher: out of reach"]
+        assert answer.page.banner == ["Deposits: out of reach"]
         assert "As of" in answer.page.text
 
 
