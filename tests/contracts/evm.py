@@ -125,7 +125,7 @@ def get_errors() -> dict[bytes, tuple[str, tuple[str, ...]]]:
     """Selector to name and argument types, of every custom error of every artifact."""
     errors = {}
     for path in ARTIFACTS.glob("*.json"):
-        for entry in json.loads(path.read_bytes())["abi"]:
+        for entry in json.loads(path.read_bytes()).get("abi", []):  # what was compiled has none
             if entry["type"] == "error":
                 types = tuple(item["type"] for item in entry["inputs"])
                 errors[keccak(text=f"{entry['name']}({','.join(types)})")[:4]] = (entry["name"], types)
