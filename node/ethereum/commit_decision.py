@@ -367,7 +367,7 @@ def _decide_attempt(
     if simulation.problem:
         return _hold(state, seen, live, Decision(Situation.REFUSED, simulation.problem))
 
-    gas_limit = compute_gas_limit(simulation.gas)
+    gas_limit = max(compute_gas_limit(simulation.gas), 2 * _find_exhausted(waiting, account))
     most_cost = gas_limit * fees.max_fee
     spent = compute_spent(state.spent, state.open_attempts, account)
     spent += compute_in_flight(state.open_attempts, account, nonce)
@@ -507,6 +507,20 @@ def _find_newest(waiting: Waiting | None) -> Attempt | None:
     if waiting is None or not waiting.attempts or waiting.attempts[-1].outcome is not None:
         return None
     return waiting.attempts[-1]
+
+
+def _find_exhausted(waiting: Waiting, account: Account) -> int:
+    """The most gas that an attempt for this commitment was given, and ran out of; 0 if none did. The estimate that it
+    was made from may well be given again, so without this a client that estimates too low would use up the budget."""
+    exhausted = [0]
+    for attempt in waiting.attempts:
+        receipt = account.receipts.get(attempt.hash)
+        gas_used = attempt.gas_used if receipt is None else receipt.gas_used
+        is_reverted = attempt.outcome is AttemptOutcome.REVERTED if receipt is None else not receipt.is_success
+        # A call within the transaction is given all but a 64th of what is left (EIP-150).
+        if is_reverted and gas_used is not None and 64 * gas_used >= 63 * attempt.gas_limit:
+            exhausted.append(attempt.gas_limit)
+    return max(exhausted)
 
 
 def _find_dearest(attempts: list[Attempt]) -> Fees | None:

@@ -348,6 +348,24 @@ def test_a_bump_estimates_again() -> None:
     assert isinstance(action, Sign) and action.gas_limit == 250_000
 
 
+@pytest.mark.parametrize(
+    ("gas_used", "gas_limit"),
+    [pytest.param(125_000, 250_000, id="out of gas"), pytest.param(50_000, 125_000, id="for another reason")],
+)
+@pytest.mark.parametrize("is_settled", [True, False])
+def test_one_that_ran_out_of_gas_is_followed_by_one_with_twice_as_much(
+    gas_used: int, gas_limit: int, is_settled: bool
+) -> None:
+    """The client estimates the same again: trusting it would burn the day's budget, a block at a time."""
+    receipt = change(REVERTED, gas_used=gas_used)
+    account = change(ACCOUNT, nonce=8, receipts={} if is_settled else {FIRST.hash: receipt})
+    reverted = change(FIRST, outcome=AttemptOutcome.REVERTED, gas_used=gas_used) if is_settled else FIRST
+    decision = decide(fly(reverted), change(SEEN, account=account))
+    assert isinstance(decision, Decision)
+    (action,) = decision.actions
+    assert isinstance(action, Sign) and (action.nonce, action.gas_limit) == (8, gas_limit)
+
+
 def test_one_that_would_revert_is_not_sent_again() -> None:
     seen = change(SEEN, now_ms=NOW + 60_000, simulation=Simulation(error=ContractError("EpochMismatch")))
     assert decide(fly(FIRST), seen) == Decision(Situation.REVERTING, "EpochMismatch()")
