@@ -255,15 +255,16 @@ class SimulatedEndpoint:
         state = chain.top.state if self.trouble.frozen is None and not self.trouble.lag else self._block.state
         refusal = chain.pool.find_refusal(transaction, state, self.trouble.least_tip)
         kept = self._kept.get(nonce)
-        if refusal is None and kept is not None and kept.hash == transaction.hash:
+        is_known = kept is not None and kept.hash == transaction.hash
+        if refusal is None and not self.trouble.is_not_gossiping:
+            self._kept.pop(nonce, None)
+            chain.pool.put(transaction)
+        elif refusal is None:
+            self._kept[nonce] = transaction
+        if is_known:
             refusal = "already known"
         if refusal is not None:
             raise RpcError("eth_sendRawTransaction", -32000, refusal)
-        if self.trouble.is_not_gossiping:
-            self._kept[nonce] = transaction
-        else:
-            self._kept.pop(nonce, None)
-            chain.pool.put(transaction)
         return "0x" + transaction.hash.hex()
 
     # ------------------------------------------------------------------------------------------------------------- lies

@@ -29,7 +29,7 @@ from node.ethereum.watcher import Watcher, WatcherSettings
 ACCOUNT: LocalAccount = Account.from_key(b"\x02" * 32)
 OPERATOR = PrivateKey(b"\x01" * 32)
 EPOCH_SECONDS = 3600
-_BUSY_SECONDS, _IDLE_SECONDS = 12, 300
+_BUSY_SECONDS, _IDLE_SECONDS = 12, 600
 """Between two looks: while something waits, and while nothing does. The node itself looks every 4 s."""
 
 
