@@ -22,12 +22,14 @@ from chain.primitives import ZERO_HASH, Address
 from chain.signatures import compute_address, sign_digest
 
 ROOT = Path(__file__).parent.parent
-START_SECONDS = 90
+START_SECONDS = 180
+PATIENCE_SECONDS = 120
+"""Longer than anything takes, also on a machine that does much else: only what never comes is waited for so long."""
 
 T = TypeVar("T")
 
 
-def wait_until(look: Callable[[], T], what: str, seconds: float = 30) -> T:
+def wait_until(look: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
     """What `look` returns once that is true."""
     deadline = time.monotonic() + seconds
     while True:
@@ -79,7 +81,7 @@ class Network:
     def stop(self, number: int = signal.SIGTERM) -> None:
         assert self.process is not None
         self.process.send_signal(number)
-        self.process.wait(40)
+        self.process.wait(PATIENCE_SECONDS)
         self.ready_file.unlink(missing_ok=True)
 
     def find_node(self) -> int | None:
@@ -164,7 +166,7 @@ class Network:
         lines = self.call("tally_getAccount", wire.encode_address(address))["balances"]
         return sum([int(line["balance"], 16) for line in lines if line["asset"] == wanted])
 
-    def wait_for_status(self, payment_id: str, *statuses: str, seconds: float = 60) -> dict[str, Any]:
+    def wait_for_status(self, payment_id: str, *statuses: str, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
             receipt: dict[str, Any] = self.call("tally_getReceipt", payment_id)
             return receipt if receipt["status"] in statuses else None
@@ -187,7 +189,7 @@ class Network:
             variables["TALLY_PRIVATE_KEY"] = self.facts["accounts"][key]["privateKey"]
         done = subprocess.run(
             [sys.executable, "-m", "client.cli", *arguments],
-            cwd=ROOT, env=variables, capture_output=True, text=True, timeout=120, check=False,
+            cwd=ROOT, env=variables, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
         )  # fmt: skip
         return Outcome(done.returncode, done.stdout, done.stderr)
 

@@ -98,7 +98,7 @@ def past(network: Network) -> Past:
 
 
 def get_text(network: Network, path: str) -> str:
-    answer = network.session.get(network.facts["explorerUrl"] + path, timeout=10)
+    answer = network.session.get(network.facts["explorerUrl"] + path, timeout=30)
     assert answer.ok, f"{path}: {answer.status_code}"
     return answer.text
 

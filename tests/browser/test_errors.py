@@ -34,7 +34,7 @@ UNKNOWN = "0x" + "ab" * 32
     ],
 )
 def test_an_unknown_name_gives_a_404_that_helps(network: Network, past: Past, path: str) -> None:
-    answer = network.session.get(network.facts["explorerUrl"] + path, timeout=10)
+    answer = network.session.get(network.facts["explorerUrl"] + path, timeout=30)
     assert answer.status_code == 404
     page = parse(answer.text)
     main = page.find("main")
@@ -57,15 +57,15 @@ def test_the_way_on_from_a_404_works(reader: Reader, past: Past) -> None:
 def test_the_operators_page_needs_its_token(network: Network) -> None:
     url = network.facts["explorerUrl"] + "/operator"
     for authorization in (None, ("operator", "wrong"), (OPERATOR_TOKEN, ""), ("operator", OPERATOR_TOKEN[:-1])):
-        answer = requests.get(url, auth=authorization, timeout=10)
+        answer = requests.get(url, auth=authorization, timeout=30)
         assert answer.status_code == 401 and answer.headers["www-authenticate"].startswith("Basic ")
         assert "no-store" in answer.headers["cache-control"]
         # Nothing of what the page shows is in the refusal.
         assert "Committer" not in answer.text and "Budget" not in answer.text
-    assert requests.get(f"{url}?token={OPERATOR_TOKEN}", timeout=10).status_code == 401
-    assert requests.get(url, auth=("anybody", OPERATOR_TOKEN), timeout=10).status_code == 200
+    assert requests.get(f"{url}?token={OPERATOR_TOKEN}", timeout=30).status_code == 401
+    assert requests.get(url, auth=("anybody", OPERATOR_TOKEN), timeout=30).status_code == 200
     bearer = {"authorization": f"Bearer {OPERATOR_TOKEN}"}
-    assert requests.get(url, headers=bearer, timeout=10).status_code == 200
+    assert requests.get(url, headers=bearer, timeout=30).status_code == 200
 
 
 def test_the_operator_sees_how_the_node_is(reader: Reader, past: Past, network: Network) -> None:

@@ -278,7 +278,7 @@ def test_a_node_that_lies_about_a_file_is_seen(page: Page, network: Network, pro
         links = [link.attributes.get("href", "") for link in read_page(network, f"/file/{proven.name}").find_all("a")]
         return next(link for link in links if link.startswith(path))
 
-    form: dict[str, Any] = network.session.get(network.facts["explorerUrl"] + find_path(), timeout=10).json()
+    form: dict[str, Any] = network.session.get(network.facts["explorerUrl"] + find_path(), timeout=30).json()
     another = wire.encode_address(b"\x55" * 20)
     page.goto(f"/file/{proven.name}")
     for name, value in (("price", "0x1"), ("owner", another), ("keepUntil", "0x" + "7" * 8)):
@@ -316,7 +316,7 @@ def test_a_listing_just_made_has_no_proof_until_its_epoch_is_on_ethereum(
     listed = past.list_file(listing)
     assert len(past.files) == before + 1
     path = f"/file/{listed.name}"
-    wait_until(lambda: network.session.get(network.facts["explorerUrl"] + path, timeout=10).ok, "the index's following")
+    wait_until(lambda: network.session.get(network.facts["explorerUrl"] + path, timeout=30).ok, "the index's following")
     page.goto(path)
     expect(page.get_by_role("heading", level=1)).to_have_text("Just listed")
     wait_until(lambda: "take the proof" in read_page(network, path).text, "its epoch's commitment")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from time import time
 
+import pytest
 from playwright.sync_api import Page
 
 from chain.payment import compute_payment_id
@@ -40,6 +41,7 @@ def see_payment(page: Page, past: Past, network: Network, payer: int, **fields: 
     return int(seen_ms - sent_ms), line
 
 
+@pytest.mark.timed
 def test_a_payment_is_on_the_front_page_within_a_second(page: Page, past: Past, network: Network) -> None:
     page.goto("/")
     past.pay(2, (network.addresses[1], 1))

@@ -43,7 +43,7 @@ def walk(network: Network, path: str, relation: str = "next", meanwhile: Meanwhi
 
 
 def read_page(network: Network, path: str, status: int = 200) -> Element:
-    answer = network.session.get(network.facts["explorerUrl"] + path, timeout=10)
+    answer = network.session.get(network.facts["explorerUrl"] + path, timeout=30)
     assert answer.status_code == status, f"{path}: {answer.status_code}"
     return parse(answer.text)
 

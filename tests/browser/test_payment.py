@@ -127,7 +127,7 @@ def test_the_page_equals_the_ledger_for_a_thousand_payments(network: Network, pa
         before = past.get_statuses(part)
         pages = {}
         for sent in part:
-            answer = network.session.get(f"{network.facts['explorerUrl']}/tx/{sent.name}", timeout=10)
+            answer = network.session.get(f"{network.facts['explorerUrl']}/tx/{sent.name}", timeout=30)
             assert answer.status_code == 200
             pages[sent.name] = parse(answer.text)
         after = past.get_statuses(part)
@@ -183,7 +183,7 @@ def test_the_status_line_moves_by_itself_with_evidence_at_each_step(
     expect(steps).to_contain_text(re.compile(r"attempt \d+"))
     expect(steps).to_contain_text(re.compile(r"\d+ confirmations?"))
     question = {"jsonrpc": "2.0", "id": 1, "method": "eth_getTransactionReceipt", "params": [l1_transaction]}
-    tx_receipt = requests.post(network.facts["l1Url"], json=question, timeout=10).json()["result"]
+    tx_receipt = requests.post(network.facts["l1Url"], json=question, timeout=30).json()["result"]
     assert tx_receipt["status"] == "0x1" and tx_receipt["to"].lower() == network.facts["settlement"].lower()
     expect(steps).to_contain_text(f"L1 block {int(tx_receipt['blockNumber'], 16):,}")
     take_screenshot(page, "payment-committed")

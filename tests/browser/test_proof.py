@@ -251,7 +251,7 @@ def test_the_saved_page_verifies_from_disk_with_the_node_gone(
     network, l1_host = leaving_network, urlsplit(leaving_network.facts["l1Url"]).netloc
     url = network.facts["explorerUrl"]
     # No token is configured here.
-    assert requests.get(f"{url}/operator", timeout=5).status_code == 404
+    assert requests.get(f"{url}/operator", timeout=30).status_code == 404
     sent = Past(network).pay(0, (network.addresses[1], 5), memo="the node will be gone")
     network.wait_for_status(sent.name, "committed", "final")
     saved, file, tampered = tmp_path / "verify.html", tmp_path / "receipt.json", tmp_path / "tampered.json"
@@ -272,7 +272,7 @@ def test_the_saved_page_verifies_from_disk_with_the_node_gone(
 
     network.stop()
     with pytest.raises(requests.ConnectionError):
-        requests.get(url, timeout=5)
+        requests.get(url, timeout=30)
 
     reader = Reader(browser, url, {l1_host})
     page = reader.open(saved.as_uri())

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, WebError
 
-PATIENCE_MS: Final = 10_000
+PATIENCE_MS: Final = 30_000
 """Of every wait for something on a page, unless the test says how fast it has to be."""
 
 _LOCAL_SCHEMES: Final = ("data", "blob", "file", "about")

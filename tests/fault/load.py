@@ -10,11 +10,10 @@ import requests
 
 from chain import wire
 from chain.primitives import Address
-from tests.network import Network, wait_until
+from tests.network import PATIENCE_SECONDS, Network, wait_until
 
 PAYEE_COUNT = 40
 _MOST_IN_BATCH = 25
-_PATIENCE_SECONDS = 60
 _AT_ONCE = 400
 _RETRY_SECONDS = 0.2
 _PAUSE_SECONDS = 0.05
@@ -55,7 +54,7 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(_PATIENCE_SECONDS * 2)
+            thread.join(PATIENCE_SECONDS * 2)
         assert not any(thread.is_alive() for thread in self._threads)
         assert not self.problems, self.problems[:5]
 
@@ -63,7 +62,7 @@ class Load:
         """Until that many more have come."""
         wanted = len(self.receipts) + count
         wait_until(
-            lambda: len(self.receipts) >= wanted or self.problems, f"{count} more receipts", _PATIENCE_SECONDS * 2
+            lambda: len(self.receipts) >= wanted or self.problems, f"{count} more receipts", PATIENCE_SECONDS * 2
         )
 
     def take(self, receipt: dict[str, Any]) -> None:
@@ -176,7 +175,7 @@ class _Payer:
             assert all(answer["error"]["data"]["code"] == "halted" for answer in refused), refused[:1]
             return not refused
 
-        wait_until(is_answered, f"an answer to payer {self.account}", _PATIENCE_SECONDS)
+        wait_until(is_answered, f"an answer to payer {self.account}", PATIENCE_SECONDS)
 
     def _ask(self, payments: list[list[Any]]) -> list[dict[str, Any]] | None:
         """None if no whole answer came."""

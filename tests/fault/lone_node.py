@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from devnet.l1.process import L1Process, start_l1
-from tests.network import ROOT, Network, run_network, wait_until
+from tests.network import PATIENCE_SECONDS, ROOT, Network, run_network, wait_until
 
 
 class LoneNode(Network):
@@ -54,7 +54,7 @@ class LoneNode(Network):
         with os.fdopen(self._announcement) as pipe:
             line = pipe.readline()
         if not line:
-            self.process.wait(40)
+            self.process.wait(PATIENCE_SECONDS)
             return False
         self.facts["rpcUrl"] = self.facts["explorerUrl"] = f"http://127.0.0.1:{int(line)}"
         wait_until(self.is_serving, "the node's answer")

@@ -61,7 +61,7 @@ def kill_node(network: Network, ending: signal.Signals = signal.SIGCONT) -> None
 
 def wait_for_another(network: Network, node: int) -> None:
     """Until the launcher runs a node that answers, other than this one."""
-    wait_until(lambda: network.find_node() not in (None, node) and network.is_serving(), "another node serving", 60)
+    wait_until(lambda: network.find_node() not in (None, node) and network.is_serving(), "another node serving")
 
 
 def _read(path: Path, *, separator: str | None = None, is_directory: bool = False) -> list[str]:

@@ -71,7 +71,7 @@ def test_the_death_of_a_worker_ends_the_node_and_another_one_goes_on(network: Ne
         node = network.find_node()
         assert node is not None
         os.kill(find_worker(network, role), signal.SIGKILL)
-        wait_until(lambda: not is_alive(node), f"the end of a node without its {role}", 20)
+        wait_until(lambda: not is_alive(node), f"the end of a node without its {role}")
         wait_for_another(network, node)
         load.wait_for_receipts(50)
     load.check_receipts()
@@ -115,7 +115,7 @@ def test_a_node_killed_between_seal_and_commitment_commits_it_once(network: Netw
             assert (again["message"], again["signature"]) == (signed["message"], signed["signature"])
         finally:
             os.kill(l1, signal.SIGCONT)
-        wait_until(lambda: read_position(network)["mined"] >= epoch, f"epoch {epoch} on Ethereum", 60)
+        wait_until(lambda: read_position(network)["mined"] >= epoch, f"epoch {epoch} on Ethereum")
     check_commitments(network)
     check_audit(network, tmp_path)
 
@@ -143,7 +143,7 @@ def test_a_whole_network_killed_goes_on_where_it_was(network: Network, tmp_path:
         others = list_descendants(network.process.pid)
         assert len(others) >= 6  # Ethereum, node, two verifiers, indexer, sealer
         network.stop(signal.SIGKILL)
-        wait_until(lambda: not any(is_alive(pid) for pid in others), "the end of all processes", 20)
+        wait_until(lambda: not any(is_alive(pid) for pid in others), "the end of all processes")
         network.start("--port", facts["rpcUrl"].rsplit(":", 1)[1])
         load.wait_for_receipts(50)
     for name in ("settlement", "token", "ledgerChainId", "operator", "accounts", "dataDir", "rpcUrl"):
@@ -212,7 +212,7 @@ def wait_until_caught_up(network: Network) -> None:
         position = read_position(network)
         return position["epoch"] - 1 == position["sealed"] == position["mined"]
 
-    wait_until(is_caught_up, "every cut epoch on Ethereum", 60)
+    wait_until(is_caught_up, "every cut epoch on Ethereum")
 
 
 def wait_for_all_committed(network: Network) -> int:
@@ -225,7 +225,7 @@ def wait_for_all_committed(network: Network) -> int:
         head = network.call("tally_getInfo")["headBlock"]
         return bool(latest["l1Transaction"]) and latest["message"]["lastBlock"] == head
 
-    wait_until(is_all_committed, "every block in a mined epoch", 60)
+    wait_until(is_all_committed, "every block in a mined epoch")
     return read_position(network)["mined"]
 
 

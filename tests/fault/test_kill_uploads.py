@@ -17,7 +17,7 @@ from chain.instruction import compute_instruction_id
 from chain.payment import compute_payment_id
 from tests.exchange import Party, check_conservation, read_records
 from tests.fault.processes import kill_node
-from tests.network import Network, run_network, wait_until
+from tests.network import PATIENCE_SECONDS, Network, run_network, wait_until
 
 SEED = int(os.environ.get("TALLY_TEST_SEED", "0")) or time.time_ns() % 2**32
 """Another one at every run; a failing one is run again by setting it."""
@@ -148,7 +148,7 @@ def test_an_upload_survives_a_kill_whole_or_not_at_all(network: Network, tmp_pat
         time.sleep(chance.uniform(0, 0.02))  # some other place within the writing of a block
         kill_node(network)
         for uploader in uploaders:
-            assert uploader.is_resting.wait(60)
+            assert uploader.is_resting.wait(PATIENCE_SECONDS)
             uploader.is_resting.clear()
             is_there = uploader.look(network)
             found += is_there
@@ -174,7 +174,7 @@ def wait_for_uploads(uploaders: list[Uploader], count: int) -> None:
         return sum([len(uploader.uploads) for uploader in uploaders])
 
     wanted = sum_up() + count
-    wait_until(lambda: sum_up() >= wanted, f"{count} more uploads", 60)
+    wait_until(lambda: sum_up() >= wanted, f"{count} more uploads")
 
 
 def check_books(network: Network, node: Party, uploaders: list[Uploader]) -> None:

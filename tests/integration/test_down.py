@@ -67,7 +67,7 @@ def pay(network: Network, payer: int = 0) -> str:
 
 
 def read_health(network: Network) -> tuple[int, dict[str, Any]]:
-    response = requests.get(network.facts["rpcUrl"] + "/health/ready", timeout=5)
+    response = requests.get(network.facts["rpcUrl"] + "/health/ready", timeout=30)
     return response.status_code, response.json()
 
 
@@ -88,7 +88,7 @@ def test_payments_go_on_without_ethereum_and_commitments_catch_up(
             and health["checks"]["endpoints"]["detail"].endswith(" is failing")
         )
 
-    wait_until(is_named, "the trouble's name", 30)
+    wait_until(is_named, "the trouble's name")
     sent = [pay(node) for _ in range(5)]
 
     # A node that dies meanwhile comes back without Ethereum, and with all of it.
@@ -96,7 +96,7 @@ def test_payments_go_on_without_ethereum_and_commitments_catch_up(
     node.start()
     assert [node.call("tally_getReceipt", payment)["id"] for payment in sent] == sent
     sent += [pay(node) for _ in range(5)]
-    wait_until(is_named, "the trouble's name", 30)
+    wait_until(is_named, "the trouble's name")
     epoch = int(node.call("tally_getPayment", sent[-1])["epoch"], 16)
 
     # Overdue by a whole epoch: it waits, and says for what.
@@ -113,7 +113,7 @@ def test_payments_go_on_without_ethereum_and_commitments_catch_up(
     ethereum.start()
     for payment in sent:
         node.wait_for_status(payment, "committed")
-    wait_until(lambda: read_health(node)[1]["status"] == "ready", "a healthy node", 30)
+    wait_until(lambda: read_health(node)[1]["status"] == "ready", "a healthy node")
     audit = node.run_tally("audit", "--json", home=tmp_path)
     assert audit.status == 0, audit
     assert json.loads(audit.output)["replayed"]
@@ -166,7 +166,7 @@ def test_another_chain_on_that_port_is_named_and_nothing_is_sent_to_it(
                 and health["checks"]["endpoints"]["detail"].endswith(" is no_contract")
             )
 
-        wait_until(is_named, "the wrong chain's name", 40)
+        wait_until(is_named, "the wrong chain's name")
         assert node.call("tally_getReceipt", sent)["status"] == "accepted"
     ethereum.start()
     node.wait_for_status(sent, "committed")

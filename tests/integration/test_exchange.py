@@ -507,7 +507,7 @@ def test_roles_files_and_instructions_are_proven_against_ethereum(network: Netwo
         receipt = validator.call("tally_getReceipt", bought["id"])
         return receipt if receipt["commitment"] else None
 
-    paid: Any = wait_until(is_committed, "the commitment of a purchase", 60)
+    paid: Any = wait_until(is_committed, "the commitment of a purchase")
     receipt = wire.decode_receipt(paid)
     check_receipt(receipt, network.domain, operator)
     assert receipt.inclusion is not None

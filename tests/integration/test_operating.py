@@ -27,7 +27,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 
 def read(network: Network, path: str, status: int = 200, **headers: str) -> Page:
-    answer = requests.get(network.facts["rpcUrl"] + path, headers=headers, timeout=10)
+    answer = requests.get(network.facts["rpcUrl"] + path, headers=headers, timeout=30)
     assert answer.status_code == status, answer.text
     page = Page()
     page.feed(answer.text)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.network import ROOT, START_SECONDS, wait_until
+from tests.network import PATIENCE_SECONDS, ROOT, START_SECONDS, wait_until
 
 PRINTED_BELOW = "try, in another terminal"
 
@@ -44,4 +44,4 @@ def test_the_printed_commands_deposit_pay_commit_verify_and_audit(tmp_path: Path
         assert "every root, total and signature agrees" in pasted.stdout
     finally:
         network.send_signal(signal.SIGTERM)
-        assert network.wait(40) == 0
+        assert network.wait(PATIENCE_SECONDS) == 0
