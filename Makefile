@@ -26,17 +26,20 @@ help: ## list the targets
 run: setup ## set up, then start a ledger with its own development Ethereum and demo traffic (ARGS='--port 9000 …')
 	$(BIN)/tally devnet --demo $(ARGS)
 
-# What computes goes over all cores, a file to a core; what starts processes, kills them and times out has the machine to
-# itself. Both run, whatever the first says.
-COMPUTING := tests/unit tests/property tests/vectors tests/contracts
+# What computes goes over all cores, a file to a core. What starts processes and kills them waits most of the time, so more
+# of it than there are cores runs at once; what promises a time has the machine to itself. All run, whatever the others say.
+PYTEST := $(BIN)/python -m pytest
+COMPUTING := tests/unit tests/property tests/vectors tests/contracts tests/simulation
+WAITING := $(addprefix --ignore=,$(COMPUTING))
 test: setup-dev node-tools ## set up, then run all tests (ARGS='-m "not long" tests/unit')
 ifeq ($(strip $(ARGS)),)
 	status=0; \
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(COMPUTING) || status=$$?; \
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(COMPUTING)) || status=$$?; \
+	$(PYTEST) --numprocesses auto --dist loadfile $(COMPUTING) || status=$$?; \
+	$(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder -m 'not timed' $(WAITING) || status=$$?; \
+	$(PYTEST) -m timed $(WAITING) || status=$$?; \
 	exit $$status
 else
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 endif
 
 bench: setup-dev ## set up, then measure; prints each figure beside its yardstick
