@@ -292,9 +292,7 @@ class Endpoints:
                 return None
             raise self._explain(question)
         if tag == "latest":
-            self._take_height(heights[self.quorum - 1])
-        if tag == "finalized" and heights[self.quorum - 1] < self._final_height:
-            return await self._keep_final(heights[self.quorum - 1])
+            self._take_height(heights[self.quorum - 1], are_all=len(heights) == len(self._members))
         form = self._find_common_block(question, heights[self.quorum - 1])
         if form is None:
             form = await self._search_common_block(heights[self.quorum - 1 :])
@@ -556,8 +554,11 @@ class Endpoints:
             return False
         return min(self._height, member.l1_block) >= block + self._max_lag
 
-    def _take_height(self, height: int) -> None:
-        self._height = height
+    def _take_height(self, height: int, *, are_all: bool) -> None:
+        """Lower than before it counts only if all have answered: while one that is up to date is away, those that lag
+        do not catch up by that."""
+        if are_all or self._height is None or height > self._height:
+            self._height = height
         for member in self._members:
             self._take_lag(member)
             if member.dispute is not None and self._is_settled(member, member.dispute[1]):

@@ -384,6 +384,21 @@ async def test_one_that_was_outvoted_is_tried_again_after_a_while(open_stage: Ca
     assert stage.states == ["ok", "ok", "ok"]
 
 
+async def test_a_lie_that_comes_late_is_one_too(open_stage: Callable[..., Stage]) -> None:
+    stage = open_stage(3)
+    await stage.get_latest()
+    stage[0].lie = lie_about("eth_getBalance", "0x1")
+    stage[0].is_hanging = True
+    assert stage.has_truth(await stage.get_balance())
+    assert stage.states == ["ok", "ok", "ok"]
+    stage[0].go.set()
+    await stage.settle()
+    assert stage.states == ["contradicting", "ok", "ok"]
+    stage[0].down = "gone"
+    await stage.rest(61)
+    assert stage.states == ["contradicting", "ok", "ok"], "to be silent does not clear it"
+
+
 async def test_a_liar_may_name_any_height(open_stage: Callable[..., Stage]) -> None:
     stage = open_stage(3)
     stage[1].lag = 2
@@ -472,7 +487,16 @@ async def test_of_three_one_lags(open_stage: Callable[..., Stage]) -> None:
         with pytest.raises(EthereumFault):
             await stage.get_balance(99)
     assert stage.states == ["lagging", "ok", "failing"], "not to have a block is no fault of its own"
+    assert await stage.get_latest() == 20, "the newest that two have"
+    assert stage.states == ["lagging", "ok", "failing"]
+    assert check_endpoints(stage.endpoints).state == "no_quorum"
     stage[2].down = ""
+    await stage.rest()
+    assert stage.states == ["lagging", "ok", "ok"]
+    assert await stage.get_latest() == 100
+    stage[0].lag = 9
+    await stage.rest()
+    assert stage.states == ["lagging", "ok", "ok"]
     stage[0].lag = 8
     await stage.rest()
     assert stage.states == ["ok", "ok", "ok"]
