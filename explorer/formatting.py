@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from chain.primitives import Address
+from chain.primitives import ETHER, Address
 from chain.wire import encode_address
 from node.ledger_info import AssetInfo
 
@@ -42,6 +42,10 @@ class Token(msgspec.Struct, frozen=True):
     """0 also when they are not known: then amounts are in base units, and say so."""
     is_known: bool
     """Whether the contract of the token has said its decimals."""
+
+
+GWEI: Final = Token(ETHER, "gwei", 9, is_known=True)
+"""Wei per gas, as people speak of it."""
 
 
 def describe_token(address: Address, info: AssetInfo) -> Token:

@@ -61,8 +61,8 @@ class CommitterReport(msgspec.Struct, frozen=True):
     is_ok: bool
     since: int
     detail: str
-    account: str
-    """Address of the one that pays."""
+    account: str | None
+    """Address of the one that pays; None while its key is not there."""
     sealed_epoch: int
     mined_epoch: int
     final_epoch: int

@@ -10,6 +10,7 @@ from chain.commitment import hash_commitment
 from chain.errors import NotFound
 from chain.primitives import Hash
 from explorer.filters import encode_query
+from explorer.formatting import GWEI
 from explorer.listing import DEFAULT_LIMIT, MAX_LIMIT
 from explorer.pages.blocks import decode_number, read_number
 from explorer.pages.payments import Links
@@ -30,8 +31,13 @@ class EpochLine(msgspec.Struct, frozen=True):
 
     @property
     def fee_wei(self) -> int | None:
-        """What the transaction cost that brought it to Ethereum."""
+        """What the transaction cost that brought it to Ethereum, whoever sent it."""
         return None if self.inclusion is None else self.inclusion.gas_used * self.inclusion.effective_gas_price
+
+    @property
+    def cost_wei(self) -> int:
+        """What all attempts of this node have cost."""
+        return 0 if self.status is None else self.status.cost
 
 
 class EpochList(msgspec.Struct, frozen=True):
@@ -69,9 +75,10 @@ async def show(site: Site, request: Request) -> Response:
         raise NotFound(f"epoch {text[:80]}")
     # A token may still say its name and its decimals.
     is_known = all(site.tokens[line.asset].is_known for line in view.totals)
-    return await site.show(
-        request, "epoch.html", view=view, is_settled=view.line.stage is EpochStage.FINAL and is_known
-    )
+    status = view.line.status
+    # Of an attempt that somebody else's transaction overtook it may be known later what became of it.
+    is_settled = view.line.stage is EpochStage.FINAL and is_known and (status is None or status.is_settled)
+    return await site.show(request, "epoch.html", view=view, gwei=GWEI, is_settled=is_settled)
 
 
 async def read_epoch(site: Site, number: int) -> EpochView | None:

@@ -1,21 +1,15 @@
 """The operator's page: how the node itself is. Behind a token; without one configured there is no such page."""
 
-from typing import Final
-
 import msgspec
 from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 
-from chain.primitives import ETHER
 from explorer.access import CHALLENGE, is_operator
-from explorer.formatting import Token
+from explorer.formatting import GWEI
 from explorer.site import Site
 from explorer.status import EpochStage
 from node.ethereum.submission import EpochStatus
 from node.operations import OperationsReport
-
-GWEI: Final = Token(ETHER, "gwei", 9, is_known=True)
-"""Wei per gas, as people speak of it."""
 
 
 class CommitmentLine(msgspec.Struct, frozen=True):
@@ -28,7 +22,7 @@ class CommitmentLine(msgspec.Struct, frozen=True):
     @property
     def fee_wei(self) -> int:
         """What all its attempts have cost, those of others' submissions not."""
-        return sum([(attempt.gas_used or 0) * (attempt.effective_gas_price or 0) for attempt in self.status.attempts])
+        return self.status.cost
 
     @property
     def took_ms(self) -> int | None:

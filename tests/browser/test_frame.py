@@ -260,7 +260,7 @@ def test_the_banner_comes_and_goes_while_the_page_is_open(page: Page, node: Node
     node.health = {"status": "degraded", "checks": {"committer": committer}}
     say_something_is_new(page)
     pass_time(page, 10)
-    expect(banner.get_by_role("listitem")).to_have_text([re.compile(r"^Commitments: They wait: .+ since 2 min ago$")])
+    expect(banner.get_by_role("listitem")).to_have_text([re.compile(r"^Commitments: They wait: .+ Began 2 min ago\.$")])
     expect(page.locator("body")).not_to_contain_text("10.0.0.7")
     node.health = well
     say_something_is_new(page, 9)

@@ -71,8 +71,8 @@ async def test_the_banner_comes_and_goes_with_the_state_on_every_page(
     page = await read(world, path)
     ago = format_age(since, world.now)
     assert page.banner == [
-        f"Commitments: {SENTENCES['committer']['l1_unreachable']} since {ago}",
-        f"Ethereum's endpoints: {SENTENCES['endpoints']['no_quorum']} since {ago}",
+        f"Commitments: {SENTENCES['committer']['l1_unreachable']} Began {ago}.",
+        f"Ethereum's endpoints: {SENTENCES['endpoints']['no_quorum']} Began {ago}.",
         f"Ether for commitments: {SENTENCES['funds']['low']}",
     ]
     assert "10.0.0.7" not in page.text and "secret" not in page.text

@@ -14,7 +14,7 @@ from explorer.formatting import describe_token, format_amount, format_time
 from explorer.headers import LIVE, SETTLED
 from explorer.pages import epochs
 from explorer.pages.epochs import BLOCKS_SHOWN
-from node.ethereum.submission import AttemptOutcome, EpochState
+from node.ethereum.submission import AttemptOutcome, EpochState, Fees
 from node.ledger_info import AssetInfo
 from tests.unit.explorer.conftest import LISTED, World
 from tests.unit.explorer.machines import fetch
@@ -185,10 +185,15 @@ async def test_a_sealed_epoch_shows_what_the_operator_signed(world: World, histo
 
 async def test_the_way_to_ethereum_is_shown_with_its_cost(world: World, history: RandomLedger) -> None:
     status = world.send(history, 3, EpochState.MINED)
+    first, second = status.attempts
     attempts = (
-        msgspec.structs.replace(status.attempts[0], outcome=AttemptOutcome.REPLACED),
-        msgspec.structs.replace(status.attempts[1], outcome=None),
-    )
+        msgspec.structs.replace(
+            first, outcome=AttemptOutcome.REVERTED, problem="CutInFuture(latest=1)", gas_used=40_000,
+            effective_gas_price=10**9,
+        ),
+        msgspec.structs.replace(first, number=2, outcome=AttemptOutcome.REPLACED, gas_used=0, effective_gas_price=0),
+        msgspec.structs.replace(second, number=3, raw=b"\xf8", fees=Fees(2_000_000_001, 2_000_000_001)),
+    )  # fmt: skip
     world.statuses[3] = msgspec.structs.replace(status, attempts=attempts, confirmations=2, final_at=1_800_000_000)
     page = await read(world, "/epoch/3")
     inclusion = status.inclusion
@@ -198,17 +203,62 @@ async def test_the_way_to_ethereum_is_shown_with_its_cost(world: World, history:
     assert page.get_pair("L1 block") == f"{inclusion.l1_block:,}, 2 confirmations"
     assert page.get_pair("Committed").startswith(format_time(inclusion.included_at * 1000))
     assert page.get_pair("Challenge period until").startswith(format_time(1_800_000_000_000))
-    # 98,352 gas × 1,000,000,007 wei
-    assert page.get_pair("Fee") == "0.000098352000688464 ETH, at 1,000,000,007 wei per gas"
+    # 98,352 gas × 1,000,000,007 wei, and 40,000 gas × 1 gwei before
+    assert page.get_pair("Fee") == "0.000098352000688464 ETH, at 1.000000007 gwei per gas"
+    assert page.get_pair("Cost to the node") == "0.000138352000688464 ETH, for all attempts"
     assert page.get_pair("Gas") == f"98,352, {98_352 // count_payments(history, 3):,} a payment"
-    assert [(row[0], row[1], row[3], row[4], row[5], row[6]) for row in page.get_rows("Attempts")] == [
-        ("1", encode_bytes(attempts[0].hash), "3", "100", "1", "replaced"),
-        ("2", encode_bytes(attempts[1].hash), "3", "200", "1", "waits"),
-    ]
+    name, after = encode_bytes(first.hash), encode_bytes(second.hash) + " legacy"
+    assert [[*row[:2], *row[3:]] for row in page.get_rows("Attempts")] == [
+        ["1", name, "3", "0.0000001", "0.000000001", "reverted CutInFuture(latest=1)",
+         "40,000 of 200,000", "0.00004"],
+        ["2", name, "3", "0.0000001", "0.000000001", "replaced", "– of 200,000", "0"],
+        ["3", after, "3", "2.000000001", "–", "included", "98,352 of 200,000", "0.000098352000688464"],
+    ]  # fmt: skip
+
+
+async def test_what_is_not_known_yet_of_an_attempt_is_not_shown(world: World, history: RandomLedger) -> None:
+    world.send(history, 3, EpochState.SENT)
+    page = await read(world, "/epoch/3")
+    assert [row[6:] for row in page.get_rows("Attempts")] == [["waits", "– of 200,000", "–"]] * 2
+    assert page.get_pair("Cost to the node") == "0 ETH, for all attempts so far"
+
+
+async def test_a_commitment_that_somebody_else_sent_says_so(world: World, history: RandomLedger) -> None:
+    status = world.send(history, 3, EpochState.MINED)
     world.statuses[3] = msgspec.structs.replace(status, attempts=(), is_ours=False)
     page = await read(world, "/epoch/3")
     assert page.get_pair("L1 transaction").endswith("sent by somebody else")
-    assert not page.get_rows("Attempts")
+    assert not page.get_rows("Attempts") and "Cost to the node" not in dict(page.pairs)
+    (row,) = [row for row in (await read(world, "/epochs")).get_rows("Epochs") if row[0] == "3"]
+    assert row[7] == "0.000098352000688464 ETH sent by somebody else; cost the node 0 ETH"
+
+
+async def test_the_list_tells_a_fee_from_what_all_attempts_cost(world: World, history: RandomLedger) -> None:
+    world.send(history, 2, EpochState.MINED)
+    status = world.send(history, 3, EpochState.MINED)
+    failed = msgspec.structs.replace(
+        status.attempts[0], outcome=AttemptOutcome.REVERTED, gas_used=40_000, effective_gas_price=10**9
+    )
+    world.statuses[3] = msgspec.structs.replace(status, attempts=(failed, status.attempts[1]))
+    waiting = world.send(history, 4, EpochState.SENT)
+    world.statuses[4] = msgspec.structs.replace(waiting, attempts=(failed,))
+    shown = {row[0]: row[7] for row in (await read(world, "/epochs")).get_rows("Epochs")}
+    fee = "0.000098352000688464 ETH"
+    assert (shown["1"], shown["2"]) == ("–", fee)
+    assert shown["3"] == f"{fee} cost the node 0.000138352000688464 ETH"
+    assert shown["4"] == "– cost the node 0.00004 ETH"
+
+
+async def test_a_final_epoch_with_an_open_attempt_is_not_kept(world: World, history: RandomLedger) -> None:
+    """Somebody else was first, and what became of ours will show."""
+    status = world.send(history, 1, EpochState.FINAL)
+    waiting = msgspec.structs.replace(status.attempts[0], outcome=None)
+    world.statuses[1] = msgspec.structs.replace(status, attempts=(waiting,), is_ours=False)
+    for path in ("/epoch/1", "/api/v1/epochs/1"):
+        assert (await fetch(world.explorer, path)).headers["cache-control"] == LIVE
+        world.statuses[1] = status
+        assert (await fetch(world.explorer, path)).headers["cache-control"] == SETTLED
+        world.statuses[1] = msgspec.structs.replace(status, attempts=(waiting,), is_ours=False)
 
 
 async def test_an_epoch_without_payments_has_no_price_of_one(world: World, history: RandomLedger) -> None:

@@ -250,7 +250,7 @@ async def test_the_report_is_shown_as_it_is(stage: Stage) -> None:
 async def test_a_node_that_has_just_begun_has_little_to_say(stage: Stage) -> None:
     change(
         stage, "committer", in_flight=(), last=(), l1_block=None, l1_timestamp=None, detail="", lag_epochs=0, lag_ms=0,
-        funds=Funds(None, 0, 5 * 10**17, 0, 500 * GWEI, None),
+        funds=Funds(None, 0, 5 * 10**17, 0, 500 * GWEI, None), account=None,
     )  # fmt: skip
     change(stage, "watcher", l1_block=None, l1_timestamp=None, deposits=(), detail="")
     change(stage, "epoch", obstacle=None)
@@ -260,6 +260,7 @@ async def test_a_node_that_has_just_begun_has_little_to_say(stage: Stage) -> Non
     page = await read(stage)
     for words in (
         "everything sealed is on Ethereum",
+        "Account its key is not there",
         "Balance not asked for yet",
         "Newest L1 block none seen yet",
         "None: nothing that was sent is still open.",
