@@ -455,7 +455,6 @@ class Endpoints:
             self._start(self._probe(member))
 
     async def _probe(self, member: _Member) -> None:
-        member.is_confirmed = False
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._confirm(member)

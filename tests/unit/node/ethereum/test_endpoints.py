@@ -659,6 +659,16 @@ async def test_one_that_comes_back_as_another_chain_is_left_out_alone(open_stage
     assert stage.states == ["ok", "ok", "ok"]
 
 
+async def test_one_that_contradicts_because_it_is_another_chain_is_found_out(open_stage: Callable[..., Stage]) -> None:
+    stage = open_stage(3)
+    await stage.get_latest()
+    stage[0].lie, stage[0].chain_id = lie_about("eth_getBalance", "0x1"), 6
+    await stage.get_balance()
+    assert stage.states == ["contradicting", "ok", "ok"]
+    await stage.rest(61)
+    assert stage.states == ["wrong_chain", "ok", "ok"]
+
+
 async def test_too_many_on_another_chain_is_the_wrong_deployment(open_stage: Callable[..., Stage]) -> None:
     stage = open_stage(3)
     await stage.get_latest()
