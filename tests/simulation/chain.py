@@ -46,6 +46,10 @@ class Transaction(msgspec.Struct, frozen=True):
     is_ours: bool = False
     """Whether our node made it; others may have the key, too."""
 
+    @property
+    def epoch(self) -> int | None:
+        return self.call.next.epoch if isinstance(self.call, Commit) else None
+
 
 class Receipt(msgspec.Struct, frozen=True):
     transaction: Transaction

@@ -20,7 +20,7 @@ from tests.simulation.virtual_time import VirtualLoop
 from tests.simulation.world import World
 
 HOURS_A_WORLD = 100
-_HOURS = int(os.environ.get("SIMULATION_HOURS", "600"))
+_HOURS = int(os.environ.get("SIMULATION_HOURS", "300"))
 _SEEDS = (
     [int(os.environ["SIMULATION_SEED"])]
     if "SIMULATION_SEED" in os.environ

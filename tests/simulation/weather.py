@@ -72,7 +72,7 @@ FREQUENCY = {
     Danger.CLOCK: 5,
     Danger.CRASH: 18,
     Danger.CRASHES: 4,
-    Danger.DOWNTIME: 2,
+    Danger.DOWNTIME: 1,
     Danger.FILE_LOST: 1,
 }
 """Of 100 hours, how many have it, where the climate is rough. Half of the time it is mild."""

@@ -31,6 +31,9 @@ LATER_TOKEN: Address = b"\xbb" * 20
 MAX_ORDINARY_WAIT = 2 * HOUR
 """Seconds that an epoch may wait while the node is up and calls the situation ordinary. A fee that is raised by an
 eighth every 48 s or four blocks is at the cap long before."""
+MAX_REVERTED = 6
+"""Transactions of ours for one epoch: some ran out of gas, each with twice the gas of the one before; in some blocks a
+stranger's was first; and the contract may refuse, for a reason that was not there when it was asked."""
 QUIET_BOUND = 30 * HOUR
 """Seconds of good weather after which all that was sealed must be in: a day, if the budget was used up and a bit."""
 
@@ -182,8 +185,6 @@ class World:
         """Without a restart: what is wrong must clear by itself."""
         self._begin_hour(CALM)
         self.clock_skew_ms = 0
-        if self.chain.top.state.balance < ETHER_WEI:
-            self.chain.change_balance(10 * ETHER_WEI)
         self.fate.steps_left = None
         self.node.down_seconds = lambda: 1.0
         lives = self.node.life_count + self.fate.is_dead
@@ -211,6 +212,8 @@ class World:
         chance, chain = self._chance, self.chain
         self.advance()
         self._calm_chain()
+        if chain.top.state.balance < ETHER_WEI:
+            chain.change_balance(10 * ETHER_WEI)
         for endpoint in self.endpoints:
             endpoint.trouble = Trouble()
         for danger, severity in hour.dangers.items():
@@ -499,8 +502,13 @@ class World:
                 raise Failed(f"{spent} wei were spent in {window} s, {self.settings.daily_budget_wei} are allowed")
 
     def _check_reverted(self) -> None:
-        """Two of ours for one epoch are mined only if a reorganisation or a foreign transaction moved our nonce."""
+        """Two of ours for one epoch are mined only if a reorganisation or a foreign transaction moved it; and few
+        are mined for nothing."""
         own = self.list_own()
+        reverted = Counter(receipt.transaction.epoch for _, receipt in own if not receipt.is_success)
+        for epoch, times in reverted.most_common(1):
+            if times > MAX_REVERTED:
+                raise Failed(f"for epoch {epoch}, {times} transactions of ours were reverted")
         for timestamp, receipt in own:
             call = receipt.transaction.call
             if receipt.problem != "EpochMismatch" or not isinstance(call, Commit):
@@ -545,6 +553,7 @@ class World:
                 "transactions": len(self.seen),
                 "mined": len(own),
                 "reverted": sum(not receipt.is_success for _, receipt in own),
+                "rivals": sum(receipt.problem == "EpochMismatch" for _, receipt in own),
                 "reorganisations": len(self.chain.reorganisations),
                 "restarts": self.node.life_count - 1,
                 "looks": sum(self.situations.values()),
