@@ -329,7 +329,8 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
 
         uint256 expected = previous.total;
         if (next.depositCount != previous.depositCount) {
-            expected += _sumOfDeposits(asset, next.depositCount) - _sumOfDeposits(asset, previous.depositCount);
+            // There is a deposit after those that the last commitment counted: it says what came before it.
+            expected += _sumOfDeposits(asset, next.depositCount) - _deposits[asset][previous.depositCount].before;
         }
         uint256 given = uint256(next.total) + next.withdrawn;
         if (given != expected) revert NotConserved(asset, expected, given);
@@ -355,8 +356,9 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc ISettlement
+    /// @dev The commitment is decoded once, as in `commit`.
     function claimWithdrawal(
-        Commitment calldata commitment,
+        Commitment memory commitment,
         uint64 includedAt,
         uint256 assetIndex,
         uint64 index,
@@ -365,7 +367,7 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
         uint128 amount,
         SumNode[] calldata siblings
     ) external nonReentrant {
-        AssetCommitment calldata line = _checkFinalLine(commitment, includedAt, assetIndex);
+        AssetCommitment memory line = _checkFinalLine(commitment, includedAt, assetIndex);
         if (isClaimed(commitment.epoch, line.asset, index)) {
             revert AlreadyClaimed(commitment.epoch, line.asset, index);
         }
@@ -382,10 +384,10 @@ contract Settlement is ISettlement, ReentrancyGuardTransient {
     }
 
     /// @dev The line of an asset in a commitment that is stored and final.
-    function _checkFinalLine(Commitment calldata commitment, uint64 includedAt, uint256 assetIndex)
+    function _checkFinalLine(Commitment memory commitment, uint64 includedAt, uint256 assetIndex)
         private
         view
-        returns (AssetCommitment calldata)
+        returns (AssetCommitment memory)
     {
         _checkIncluded(commitment.epoch, Encodings.commitmentDigest(domainSeparator, commitment), includedAt);
         uint48 finalEpoch = _head.finalEpoch;

@@ -193,12 +193,14 @@ class Ledger:
 
     # ---- finality and claims -----------------------------------------------------------------------------------------
 
-    def finalise(self) -> None:
-        """Waits, and makes everything committed final."""
+    def finalise(self) -> list[TxReceipt]:
+        """Waits, and makes everything committed final; the receipt of each epoch."""
         final_epoch = self.functions.head().call()[2]
         self.evm.travel(max(self.evm.now, self.included[-1].included_at + self.challenge_period + 1))
-        for item in self.included[final_epoch:]:
+        return [
             self.evm.send(self.functions.advanceFinalEpoch(item.digest, item.included_at))
+            for item in self.included[final_epoch:]
+        ]
 
     def claim_for(self, epoch: int, asset: str, index: int) -> Claim:
         commitment, _, included_at = self.included[epoch - 1]

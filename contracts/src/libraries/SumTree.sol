@@ -28,8 +28,8 @@ library SumTree {
         bytes32 hash = leaf.hash;
         uint256 sum = leaf.sum;
         for (uint256 level = 0; level < siblings.length; ++level) {
-            bytes32 siblingHash = siblings[level].hash;
-            uint128 siblingSum = siblings[level].sum;
+            SumNode calldata sibling = siblings[level];
+            (bytes32 siblingHash, uint128 siblingSum) = (sibling.hash, sibling.sum);
             uint256 position = index >> level;
             if ((position ^ 1) << level >= count && (siblingHash != 0 || siblingSum != 0)) {
                 revert PaddingNotEmpty(level);
