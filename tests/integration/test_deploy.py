@@ -178,14 +178,14 @@ def test_a_ledger_from_its_keys_to_its_audit(operator: Operator, tmp_path: Path)
         assert "another node runs in" in second.errors
 
         node.send_signal(signal.SIGTERM)
-        assert node.wait(20) == 0
+        assert node.wait(120) == 0
     assert operator.tally("audit", "--data-dir", str(operator.home / "ledger")).status == 0
 
     with operator.running() as node:
         again = operator.do("balance", "bob")
         assert any(int(line["balance"], 16) == 1_250_000_000_000_000_000 for line in find_balances(again)), again
         node.send_signal(signal.SIGINT)
-        assert node.wait(20) == 0
+        assert node.wait(120) == 0
 
 
 def find_balances(answer: Any) -> list[dict[str, Any]]:

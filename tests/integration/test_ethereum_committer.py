@@ -265,7 +265,7 @@ async def test_it_runs_by_the_clock(anvil_path: Path, tmp_path: Path) -> None:
             await anvil.read_time()
             await committer.submit(*settled.seal())
             reached = committer.change.wait_until(lambda epoch=epoch: committer.mined_epoch >= epoch)  # type: ignore[misc]
-            await asyncio.wait_for(reached, 20)
+            await asyncio.wait_for(reached, 120)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         store.close()

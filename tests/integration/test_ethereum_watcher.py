@@ -372,10 +372,10 @@ async def test_it_runs_by_the_clock(anvil_path: Path, tmp_path: Path) -> None:
         sink = FakeSink()
         watcher = watch(settled, store, sink, poll_interval_ms=100)
         running = asyncio.create_task(watcher.run())
-        await asyncio.wait_for(watcher.change.wait_until(lambda: watcher.synced is not None), 20)
+        await asyncio.wait_for(watcher.change.wait_until(lambda: watcher.synced is not None), 120)
         assert len(sink.deposits) == 2
         await settled.funder.send(make_deposit_call(settled.gateway.settlement, ETHER, ACCOUNT, 9))
-        await asyncio.wait_for(watcher.change.wait_until(lambda: len(sink.deposits) == 3), 20)
+        await asyncio.wait_for(watcher.change.wait_until(lambda: len(sink.deposits) == 3), 120)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         store.close()
