@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from chain.primitives import ETHER
+from client.amounts import format_amount
 from client.cli.deployment import FeeCapTooLow, InsufficientFunds, check_quote, describe_quote
 from client.cli.node_config import NodeSettings, encode_node_config
 from client.cli.undertaking import OtherUndertaking, Undertaking
@@ -44,7 +45,7 @@ def test_the_costs_are_shown_in_whole_before_anything_is_sent() -> None:
         shown["afterwards"]
         == f"a commitment an hour costs {hourly / 10**9:.9f}".rstrip("0") + " ETH at the fees of now:"
     )
-    day, month = [f"{hourly * hours / 10**9:.9f}".rstrip("0") for hours in (24, 24 * 30)]
+    day, month = [format_amount(hourly * hours, 9) for hours in (24, 24 * 30)]
     assert describe_quote(QUOTE, ACCOUNT, 1)[-1][1] == f"{day} ETH a day, {month} ETH in 30 days"
 
 
