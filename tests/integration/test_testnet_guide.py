@@ -15,8 +15,6 @@ import requests
 from client.settlement import COMMITTED_TOPIC
 from contracts import compute_commit_gas
 from node.config import load_config
-from node.ethereum.commit_decision import ORDINARY, Situation
-from node.ethereum.watch_decision import WatcherSituation
 from tests.network import PATIENCE_SECONDS, ROOT, wait_until
 from tests.unit.client.source_server import API_KEY, SourceServices, serve_sources
 
@@ -53,15 +51,6 @@ def test_the_table_of_costs_is_what_the_contract_costs() -> None:
 
 def test_the_topic_is_the_events() -> None:
     assert f"`0x{COMMITTED_TOPIC.hex()}`" in GUIDE
-
-
-_WATCHED_ORDINARY = {"starting", "waiting_for_finality", "catching_up", "synced"}
-
-
-@pytest.mark.parametrize("situation", sorted({*set(Situation) - ORDINARY, *set(WatcherSituation) - _WATCHED_ORDINARY}))
-def test_the_guide_says_what_to_do_about_every_alarm(situation: str) -> None:
-    rows = [line for line in GUIDE.splitlines() if line.startswith("| `")]
-    assert any(f"`{situation}`" in row.split("|")[1] for row in rows)
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#:]+)\)", GUIDE))
