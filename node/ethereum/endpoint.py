@@ -20,6 +20,8 @@ _MIN_SECRET: Final = 6
 """Characters of a part of a URL that may be a key; `v3` and `rpc` are none."""
 _MAX_PROBLEM: Final = 300
 """Characters of what is kept of an endpoint's own words."""
+_MAX_WORDS: Final = 1_000
+"""Characters of them that are looked at, and may come into a log: an answer may be as long as 32 MB."""
 
 
 class EndpointHealth(msgspec.Struct, frozen=True):
@@ -130,7 +132,8 @@ class Endpoint:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise EthereumFault(f"{method}: {self.name} answered HTTP {status} without JSON-RPC") from error
         if answer.error is not None:
-            raise RpcError(method, answer.error.code, self._hide(answer.error.message), answer.error.data)
+            words = self._hide(answer.error.message)[:_MAX_WORDS]
+            raise RpcError(method, answer.error.code, words, answer.error.data)
         if status != 200 or answer.id != request_id:
             raise EthereumFault(f"{method}: {self.name} answered HTTP {status}, id {answer.id} to id {request_id}")
         return answer.result
@@ -155,7 +158,11 @@ class Endpoint:
     async def _post_once(self, request: bytes) -> tuple[int, bytes]:
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                timeout=self._timeout,
+                cookie_jar=aiohttp.DummyCookieJar(),  # another one would keep whatever an endpoint makes up
+            )
         headers = {"content-type": "application/json"}
         async with self._session.post(self._url, data=request, headers=headers, allow_redirects=False) as response:
             parts: list[bytes] = []
@@ -199,8 +206,10 @@ class Endpoint:
         return words
 
     def _fault(self, method: str, error: BaseException) -> EthereumFault:
-        # The texts of aiohttp's errors hold the host at most; that of InvalidURL, the whole URL, is ruled out above.
-        return EthereumFault(f"{method}: {self.name}: {str(error) or type(error).__name__}")
+        # The text of a ClientResponseError, of an answer that is not HTTP, holds the whole URL; those of aiohttp's other
+        # errors hold the host at most, except that of InvalidURL, which is ruled out above.
+        words = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+        return EthereumFault(f"{method}: {self.name}: {self._hide(words)[:_MAX_WORDS] or type(error).__name__}")
 
 
 def _find_secrets(parts: SplitResult) -> tuple[str, ...]:

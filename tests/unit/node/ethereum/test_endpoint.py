@@ -125,6 +125,64 @@ def test_what_may_be_a_key_is_hidden(url: str, words: str, shown: str) -> None:
     assert Endpoint(url)._hide(words) == shown
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX-Long: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nabcde",
+        b"HTTP/1.1 400 0123456789abcdef?\r\nContent-Length: y0123456789abcdef\r\n\r\n",
+    ],
+)
+async def test_what_is_not_http_is_a_fault_that_keeps_the_url_to_itself(answer: bytes) -> None:
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(reply, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    endpoint = Endpoint(f"http://127.0.0.1:{port}/v3/0123456789abcdef?apikey=ab")
+    with pytest.raises(EthereumFault) as caught:
+        await endpoint.call("m", [])
+    said = str(caught.value) + endpoint.health.last_fault
+    assert "0123456789abcdef" not in said and "apikey" not in said and "127.0.0.1" in said
+    await endpoint.close()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_the_words_of_an_error_are_cut(serve: Serve) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        error = {"code": -32000, "message": "nonce too low " + "x" * 1_000_000}
+        return web.json_response({"jsonrpc": "2.0", "id": 1, "error": error})
+
+    with pytest.raises(RpcError) as caught:
+        await (await serve(answer)).call("m", [])
+    assert caught.value.message.startswith("nonce too low") and len(caught.value.message) == 1_000
+
+
+async def test_cookies_are_not_kept(serve: Serve) -> None:
+    sent: list[int] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        sent.append(len(request.cookies))
+        response = await echo(request)
+        response.set_cookie(f"cookie{len(sent)}", "x" * 1_000)
+        return response
+
+    endpoint = Endpoint(
+        (await serve(answer))._url.replace("127.0.0.1", "localhost")
+    )  # an address has no cookies anyway
+    for _ in range(3):
+        await endpoint.call("m", [])
+    await endpoint.close()
+    assert sent == [0, 0, 0]
+
+
 async def test_silence_is_a_fault_after_the_timeout(serve: Serve) -> None:
     never = asyncio.Event()
 
