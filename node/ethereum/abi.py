@@ -22,6 +22,8 @@ from node.ethereum.faults import ContractError, EthereumFault
 _ARRAY_SUFFIX: Final = re.compile(r"\[\d*\]$")
 _ERROR_STRING: Final = keccak(b"Error(string)")[:4]
 _PANIC: Final = keccak(b"Panic(uint256)")[:4]
+_MAX_TEXT: Final = 200
+"""Characters of one argument of an error. It is shown and logged, and who answers may make it as long as it likes."""
 
 
 class _Parameter(msgspec.Struct, frozen=True):
@@ -86,7 +88,7 @@ class ContractAbi:
         selector, body = data[:4], data[4:]
         try:
             if selector == _ERROR_STRING:
-                return ContractError("Error", (("message", str(_decode(["string"], body, "Error")[0])),))
+                return ContractError("Error", (("message", _to_text(_decode(["string"], body, "Error")[0])),))
             if selector == _PANIC:
                 return ContractError("Panic", (("code", str(_decode(["uint256"], body, "Panic")[0])),))
             item = self._errors.get(selector)
@@ -97,8 +99,8 @@ class ContractAbi:
                     item.name, tuple([(name, _to_text(value)) for name, value in zip(names, values, strict=True)])
                 )
         except EthereumFault:
-            return ContractError("unknown", (("data", "0x" + data.hex()),))
-        return ContractError("unknown", (("data", "0x" + data.hex()),) if data else ())
+            pass  # unknown, then
+        return ContractError("unknown", (("data", _to_text(data)),) if data else ())
 
 
 @cache
@@ -139,7 +141,12 @@ def _decode(types: Sequence[str], data: bytes, what: str) -> tuple[Any, ...]:
     try:
         values = decode(types, data)
         is_canonical = encode(types, values) == data
-    except (DecodingError, EncodingError, UnicodeDecodeError) as error:
+    except (
+        DecodingError,
+        EncodingError,
+        UnicodeDecodeError,
+        OverflowError,
+    ) as error:  # the last: a length, or an offset
         raise EthereumFault(f"{what}: malformed ABI data: {error}") from error
     if not is_canonical:
         raise EthereumFault(f"{what}: ABI data that is not canonical")
@@ -174,4 +181,4 @@ def _split_members(body: str) -> tuple[str, ...]:
 
 
 def _to_text(value: Any) -> str:
-    return "0x" + value.hex() if isinstance(value, bytes) else str(value)
+    return ("0x" + value[:_MAX_TEXT].hex() if isinstance(value, bytes) else str(value))[:_MAX_TEXT]

@@ -7,10 +7,10 @@ counts.
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, Final
 
-from chain.primitives import ADDRESS_SIZE, HASH_SIZE, MAX_U64
+from chain.primitives import ADDRESS_SIZE, HASH_SIZE
 from node.ethereum.faults import EthereumFault
 from node.ethereum.gateway import MAX_LOGS, decode_block, decode_data, decode_quantity, decode_receipt
-from node.ethereum.l1 import L1Block, TxReceipt
+from node.ethereum.l1 import MAX_NUMBER, L1Block, TxReceipt
 
 NULL: Final = "null"
 REVERTED: Final = "reverted"
@@ -56,7 +56,7 @@ def read_answer(method: str, params: Sequence[Any], form: Any) -> Hashable:
         case "eth_call" | "eth_getCode":
             return decode_data(form)
         case "eth_getTransactionCount":
-            return decode_quantity(form, MAX_U64)
+            return decode_quantity(form, MAX_NUMBER)
         case "eth_chainId" | "eth_getBalance" | "eth_estimateGas" | "eth_gasPrice" | "eth_maxPriorityFeePerGas":
             return decode_quantity(form)
         case "eth_sendRawTransaction":
@@ -73,8 +73,8 @@ def _read_logs(form: Any) -> Hashable:
             raise EthereumFault("eth_getLogs: a log that is not an object with topics")
         logs.append(
             (
-                decode_quantity(log.get("blockNumber"), MAX_U64),
-                decode_quantity(log.get("logIndex"), MAX_U64),
+                decode_quantity(log.get("blockNumber"), MAX_NUMBER),
+                decode_quantity(log.get("logIndex"), MAX_NUMBER),
                 decode_data(log.get("blockHash"), HASH_SIZE),
                 decode_data(log.get("transactionHash"), HASH_SIZE),
                 decode_data(log.get("address"), ADDRESS_SIZE),

@@ -206,8 +206,8 @@ class Endpoint:
         return words
 
     def _fault(self, method: str, error: BaseException) -> EthereumFault:
-        # The text of a ClientResponseError, of an answer that is not HTTP, holds the whole URL; those of aiohttp's other
-        # errors hold the host at most, except that of InvalidURL, which is ruled out above.
+        # The text of a ClientResponseError, of an answer that is not HTTP, holds the whole URL. Those of other errors
+        # hold the host at most; that of InvalidURL is ruled out above.
         words = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
         return EthereumFault(f"{method}: {self.name}: {self._hide(words)[:_MAX_WORDS] or type(error).__name__}")
 

@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 import msgspec
 import structlog
 
-from chain.primitives import MAX_U64, Address
+from chain.primitives import Address
 from node.ethereum.answers import (
     ESTIMATES,
     EXECUTING,
@@ -38,7 +38,7 @@ from node.ethereum.answers import (
 from node.ethereum.endpoint import Endpoint, EndpointHealth
 from node.ethereum.faults import EthereumFault, FinalityWentBack, RpcError, WrongDeployment
 from node.ethereum.gateway import classify_send_refusal, decode_data, decode_quantity, find_revert
-from node.ethereum.l1 import L1Block, SendOutcome
+from node.ethereum.l1 import MAX_NUMBER, L1Block, SendOutcome
 from node.metrics import L1_ENDPOINT_FAULTS
 
 MAX_LAG: Final = 8
@@ -458,7 +458,7 @@ class Endpoints:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._confirm(member)
-                member.l1_block = decode_quantity(await member.endpoint.call("eth_blockNumber", []), MAX_U64)
+                member.l1_block = decode_quantity(await member.endpoint.call("eth_blockNumber", []), MAX_NUMBER)
         except (EthereumFault, WrongDeployment) as problem:
             self._fail(member, problem)
         except TimeoutError:

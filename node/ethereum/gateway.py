@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from chain.commitment import AssetCommitment, Commitment, hash_commitment
 from chain.params import Domain
-from chain.primitives import ADDRESS_SIZE, HASH_SIZE, MAX_ASSETS, MAX_U64, MAX_U256, Address, Hash, Signature
+from chain.primitives import ADDRESS_SIZE, HASH_SIZE, MAX_ASSETS, MAX_U256, Address, Hash, Signature
 from node.ethereum.abi import encode_topic, load_abi
 from node.ethereum.endpoint import VerifiedTransport
 from node.ethereum.faults import ContractError, EthereumFault, Reverted, RpcError, WrongDeployment
 from node.ethereum.l1 import (
+    MAX_NUMBER,
     MAX_WEI_PER_GAS,
     CommittedEvent,
     Deployment,
@@ -182,7 +183,10 @@ class Gateway:
     # ------------------------------------------------------------------------------------- the contract, as of a block
 
     async def get_head(self, at: int) -> Head:
-        return Head(*await self._view(at, "head"))
+        head = await self._view(at, "head")
+        if max(head) > MAX_NUMBER:
+            raise EthereumFault(f"the contract's head is nonsense: {head}")
+        return Head(*head)
 
     async def get_commitment_hash(self, epoch: int, at: int) -> Hash:
         """keccak256(digest ‖ includedAt u64), zero if there is none."""
@@ -227,10 +231,10 @@ class Gateway:
                 index=values["index"],
                 account=values["account"],
                 amount=values["amount"],
-                l1_block=decode_quantity(log.get("blockNumber"), MAX_U64),
+                l1_block=decode_quantity(log.get("blockNumber"), MAX_NUMBER),
                 l1_block_hash=decode_data(log.get("blockHash"), HASH_SIZE),
                 l1_transaction=decode_data(log.get("transactionHash"), HASH_SIZE),
-                log_index=decode_quantity(log.get("logIndex"), MAX_U64),
+                log_index=decode_quantity(log.get("logIndex"), MAX_NUMBER),
             )
             for log, values in logs
         ]
@@ -242,13 +246,15 @@ class Gateway:
             commitment = _make_commitment(values["commitment"])
             if values["epoch"] != commitment.epoch or values["digest"] != hash_commitment(commitment, self.domain):
                 raise EthereumFault(f"the log of epoch {values['epoch']} shows another commitment than its digest says")
+            if values["includedAt"] > MAX_NUMBER:
+                raise EthereumFault(f"the log of epoch {values['epoch']} is of no time: {values['includedAt']}")
             events.append(
                 CommittedEvent(
                     commitment=commitment,
                     signature=values["signature"],
                     digest=values["digest"],
                     included_at=values["includedAt"],
-                    l1_block=decode_quantity(log.get("blockNumber"), MAX_U64),
+                    l1_block=decode_quantity(log.get("blockNumber"), MAX_NUMBER),
                     l1_block_hash=decode_data(log.get("blockHash"), HASH_SIZE),
                     l1_transaction=decode_data(log.get("transactionHash"), HASH_SIZE),
                 )
@@ -281,7 +287,7 @@ class Gateway:
 
     async def get_nonce(self, account: Address, at: int) -> int:
         """Transactions of `account` mined up to and with block `at`."""
-        return decode_quantity(await self._ask("eth_getTransactionCount", [_to_hex(account), hex(at)]), MAX_U64)
+        return decode_quantity(await self._ask("eth_getTransactionCount", [_to_hex(account), hex(at)]), MAX_NUMBER)
 
     async def get_balance(self, account: Address, at: int) -> int:
         return decode_quantity(await self._ask("eth_getBalance", [_to_hex(account), hex(at)]))
@@ -306,7 +312,7 @@ class Gateway:
     async def estimate_commit_gas(self, sender: Address, data: bytes) -> int:
         """Raises `Reverted` with the contract's error, besides the usual."""
         call = {"from": _to_hex(sender), "to": _to_hex(self.settlement), "data": _to_hex(data)}
-        return decode_quantity(await self._ask_contract("eth_estimateGas", [call, "latest"]), MAX_U64)
+        return decode_quantity(await self._ask_contract("eth_estimateGas", [call, "latest"]), MAX_NUMBER)
 
     async def explain_commit(self, sender: Address, data: bytes, at: int) -> ContractError | None:
         """What the contract says to the call after block `at`; None if it would take it."""
@@ -426,10 +432,10 @@ def decode_receipt(form: Any) -> TxReceipt:
     contract = form.get("contractAddress")
     return TxReceipt(
         l1_transaction=decode_data(form.get("transactionHash"), HASH_SIZE),
-        l1_block=decode_quantity(form.get("blockNumber"), MAX_U64),
+        l1_block=decode_quantity(form.get("blockNumber"), MAX_NUMBER),
         l1_block_hash=decode_data(form.get("blockHash"), HASH_SIZE),
         is_success=decode_quantity(form.get("status"), 1) == 1,
-        gas_used=decode_quantity(form.get("gasUsed"), MAX_U64),
+        gas_used=decode_quantity(form.get("gasUsed"), MAX_NUMBER),
         effective_gas_price=decode_quantity(form.get("effectiveGasPrice"), MAX_WEI_PER_GAS),
         contract=None if contract is None else decode_data(contract, ADDRESS_SIZE),
     )
@@ -440,9 +446,9 @@ def decode_block(form: Any) -> L1Block:
         raise EthereumFault("a block that is not an object")
     base_fee = form.get("baseFeePerGas")
     return L1Block(
-        number=decode_quantity(form.get("number"), MAX_U64),
+        number=decode_quantity(form.get("number"), MAX_NUMBER),
         hash=decode_data(form.get("hash"), HASH_SIZE),
-        timestamp=decode_quantity(form.get("timestamp"), MAX_U64),
+        timestamp=decode_quantity(form.get("timestamp"), MAX_NUMBER),
         base_fee=None if base_fee is None else decode_quantity(base_fee, MAX_WEI_PER_GAS),
     )
 

@@ -11,6 +11,8 @@ from chain.primitives import Address, Hash, Signature
 
 MAX_WEI_PER_GAS: Final = 2**63 - 1
 """Above it a fee is nonsense, and does not fit SQLite's integers either."""
+MAX_NUMBER: Final = 2**63 - 1
+"""Of a block, a nonce, an epoch, gas or seconds: the same."""
 
 
 class L1Block(msgspec.Struct, frozen=True):

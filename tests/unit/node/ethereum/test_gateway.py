@@ -97,9 +97,9 @@ def to_tuple(commitment: Commitment) -> tuple[Any, ...]:
     )
 
 
-def make_committed_log(**changes: Any) -> dict[str, Any]:
+def make_committed_log(included_at: int = 77, **changes: Any) -> dict[str, Any]:
     digest = hash_commitment(COMMITMENT, Domain.of(CHAIN_ID, SETTLEMENT))
-    data = eth_abi.encode(["uint64", COMMITMENT_ABI, "bytes"], [77, to_tuple(COMMITMENT), b"\x05" * 65])
+    data = eth_abi.encode(["uint64", COMMITMENT_ABI, "bytes"], [included_at, to_tuple(COMMITMENT), b"\x05" * 65])
     return {
         "address": "0x" + SETTLEMENT.hex(),
         "topics": ["0x" + load_abi("Settlement").get_topic("Committed").hex(), encode_topic(3), "0x" + digest.hex()],
@@ -160,6 +160,42 @@ async def test_a_block_is_decoded_strictly() -> None:
     for wrong_block in (None, [], "0x"):
         with pytest.raises(EthereumFault):
             await open_gateway(eth_getBlockByNumber=wrong_block).get_block("latest")
+
+
+@pytest.mark.parametrize("field", ["number", "timestamp", "baseFeePerGas"])
+async def test_a_number_that_cannot_be_kept_is_a_fault(field: str) -> None:
+    await open_gateway(eth_getBlockByNumber={**BLOCK, field: hex(2**63 - 1)}).get_block("latest")
+    with pytest.raises(EthereumFault):
+        await open_gateway(eth_getBlockByNumber={**BLOCK, field: hex(2**63)}).get_block("latest")
+
+
+@pytest.mark.parametrize("place", range(3))
+async def test_a_head_that_cannot_be_kept_is_a_fault(place: int) -> None:
+    values = [9, 1_700_000_000, 4]
+    values[place] = 2**63
+    with pytest.raises(EthereumFault):
+        await open_gateway(eth_call="0x" + eth_abi.encode(["uint64"] * 3, values).hex()).get_head(31)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"blockNumber": hex(2**63)}, {"data": make_committed_log(included_at=2**63)["data"]}]
+)
+async def test_a_log_that_cannot_be_kept_is_a_fault(changes: dict[str, Any]) -> None:
+    with pytest.raises(EthereumFault):
+        await open_gateway(eth_getLogs=[make_committed_log(**changes)]).get_committed_events(1, 9)
+
+
+@pytest.mark.parametrize("field", ["blockNumber", "gasUsed", "effectiveGasPrice"])
+async def test_a_receipt_that_cannot_be_kept_is_a_fault(field: str) -> None:
+    receipt = {"transactionHash": HASH, "blockNumber": "0x9", "blockHash": HASH, "status": "0x1"}
+    receipt |= {"gasUsed": "0x1", "effectiveGasPrice": "0x1", field: hex(2**63)}
+    with pytest.raises(EthereumFault):
+        await open_gateway(eth_getTransactionReceipt=receipt).get_receipt(b"\x01" * 32)
+
+
+async def test_a_nonce_that_cannot_be_kept_is_a_fault() -> None:
+    with pytest.raises(EthereumFault):
+        await open_gateway(eth_getTransactionCount=hex(2**63)).get_nonce(b"\x01" * 20, 1)
 
 
 @pytest.mark.parametrize(("confirmations", "expected"), [(1, 16), (2, 15), (17, 0), (100, 0)])
@@ -318,6 +354,32 @@ async def test_a_revert_is_decoded_whatever_the_client_calls_it(error: RpcError,
     with pytest.raises(Reverted) as caught:
         await gateway.estimate_commit_gas(b"\x01" * 20, b"")
     assert str(caught.value.error) == described
+
+
+def encode_word(value: int) -> str:
+    return value.to_bytes(32).hex()
+
+
+@pytest.mark.parametrize("offset", [32, 64, 2**63, 2**255, 2**256 - 1])
+@pytest.mark.parametrize("length", [2**62, 2**63, 2**64, 2**255, 2**256 - 1])
+async def test_lengths_and_offsets_beyond_memory_are_malformed(offset: int, length: int) -> None:
+    nonsense = encode_word(offset) + encode_word(length)
+    assert await open_gateway(eth_call="0x" + nonsense).get_token(b"\x01" * 20) == (None, None)
+    revert = RpcError("m", 3, "execution reverted", "0x08c379a0" + nonsense)
+    with pytest.raises(Reverted, match="unknown"):
+        await open_gateway(eth_estimateGas=revert).estimate_commit_gas(b"\x01" * 20, b"")
+    log = make_committed_log(data="0x" + encode_word(77) + nonsense + nonsense)
+    with pytest.raises(EthereumFault):
+        await open_gateway(eth_getLogs=[log]).get_committed_events(1, 9)
+
+
+@pytest.mark.parametrize(
+    "data", ["0x12345678" + "ff" * 10_000, "0x08c379a0" + eth_abi.encode(["string"], ["no" * 10_000]).hex()]
+)
+async def test_a_reason_is_cut(data: str) -> None:
+    with pytest.raises(Reverted) as caught:
+        await open_gateway(eth_estimateGas=RpcError("m", 3, "reverted", data)).estimate_commit_gas(b"\x01" * 20, b"")
+    assert len(str(caught.value)) < 300
 
 
 async def test_a_missing_tip_method_is_a_tip_of_zero_and_any_other_error_a_fault() -> None:
