@@ -143,6 +143,9 @@ class State(msgspec.Struct, frozen=True):
     """Wei that attempts settled in the last 24 hours of L1 time have cost."""
     last_broadcast: Mapping[Hash, tuple[int, SendResult]]
     """Attempt → when it was last sent (ms), and what the endpoint said. Not kept over a restart: all is due then."""
+    resumed_at: int = 0
+    """Milliseconds: when this life began, or a reorganisation last took inclusions back. What was in flight before is
+    sent again then, and has its time once more before it is outbid."""
     newest_l1_time: int = 0
     """Unix seconds: of the newest L1 block looked at. Not kept over a restart: then that of the inclusion counts."""
     key_problem: str | None = None
@@ -308,13 +311,19 @@ def decide(state: State, seen: Observations) -> Decision | Undecided:
 def is_behind(state: State, latest: L1Block) -> bool:
     """Whether the newest L1 block shown is older than what is known to be there. Its number says less: it may be lower
     after a reorganisation, its time can not be for long."""
-    included_at = 0 if state.inclusion is None else state.inclusion.included_at
-    return latest.timestamp < max(state.newest_l1_time, included_at)
+    return latest.timestamp < _find_l1_time(state)
+
+
+def _find_l1_time(state: State) -> int:
+    """Unix seconds: L1 was as far as that."""
+    return max(state.newest_l1_time, 0 if state.inclusion is None else state.inclusion.included_at)
 
 
 def _decide_behind(state: State, seen: Observations) -> Decision:
     """Nothing follows from a block that is behind; but what is on its way may be sent again, wherever it goes."""
-    is_long = seen.now_ms - seen.latest.timestamp * 1000 > state.settings.stall_after_ms
+    # Our clock may have been put back: then L1 knows better how late it is.
+    now_ms = max(seen.now_ms, _find_l1_time(state) * 1000)
+    is_long = now_ms - seen.latest.timestamp * 1000 > state.settings.stall_after_ms
     decision = Decision(
         Situation.L1_BEHIND if is_long else Situation.WAITING_FOR_L1_BLOCK,
         f"the newest L1 block shown, {seen.latest.number}, is older than one that was seen before",
@@ -334,7 +343,8 @@ def _decide_waiting(state: State, waiting: Waiting, seen: Observations, account:
         return _decide_attempt(state, waiting, seen, account, nonce, None)
     newest = live[-1]
     is_passed_over = seen.latest.number > newest.l1_block
-    if is_passed_over and _is_due(seen.now_ms, newest.sent_at, state.settings.bump_interval_ms):
+    since_ms = max(newest.sent_at, state.resumed_at)
+    if is_passed_over and _is_due(seen.now_ms, since_ms, state.settings.bump_interval_ms):
         return _decide_attempt(state, waiting, seen, account, nonce, newest)
     return _hold(state, seen, newest, _describe_flight(state, newest))
 

@@ -16,8 +16,9 @@ import structlog
 from eth_account.signers.local import LocalAccount
 
 from chain.commitment import NO_COMMITMENT, Commitment, compute_stored_hash, hash_commitment
-from chain.errors import BrokenInvariant
+from chain.errors import BrokenInvariant, InvalidSignature
 from chain.primitives import Address, Hash, Signature
+from chain.signatures import check_signer
 from node import metrics
 from node.ethereum.change import Change
 from node.ethereum.commit_decision import (
@@ -48,6 +49,7 @@ from node.ethereum.commit_decision import (
 from node.ethereum.faults import EthereumFault, Reverted, RpcError, WrongDeployment
 from node.ethereum.gateway import Gateway
 from node.ethereum.l1 import CommittedEvent, Deployment, L1Block, SendOutcome, SendResult, TxReceipt
+from node.ethereum.log_range import LogRange
 from node.ethereum.store import EthereumStore
 from node.ethereum.submission import Attempt, AttemptOutcome, EpochState, EpochStatus, Fees, Inclusion, Seal
 
@@ -99,7 +101,7 @@ class Funds(msgspec.Struct, frozen=True):
     @property
     def payable_count(self) -> int | None:
         """Commitments that the balance pays for at the fees of now; None if it, or they, are not known."""
-        if self.balance is None or not self.gas_price:
+        if self.balance is None or not self.gas_price or not self.commitment_gas:
             return None
         return self.balance // (self.gas_price * self.commitment_gas)
 
@@ -136,6 +138,7 @@ class Committer:
         self._deployment = deployment
         self._settings = settings
         self._clock = clock
+        self._log_range = LogRange(settings.log_range)
         self._wake = asyncio.Event()
         self._situation = Situation.STARTING
         self._detail = ""
@@ -145,6 +148,7 @@ class Committer:
         self._faults = 0
         self._final_epoch = store.get_final_epoch()
         self._broadcasts: dict[Hash, tuple[int, SendResult]] = {}
+        self._resumed_at = clock()
         self._balance: tuple[int, int, int] | None = None
         """(wei, L1 block, when it was read in ms)"""
         self._seen: Observations | None = None
@@ -176,11 +180,6 @@ class Committer:
         return 0 if self._seen is None else self._seen.latest.timestamp
 
     @property
-    def _l1_time_ms(self) -> int:
-        """What the budget's day is measured by: our own clock may be put forward, and would forget what was spent."""
-        return self._newest_l1_time * 1000 or self._clock()
-
-    @property
     def newest_sealed_epoch(self) -> int:
         """The last epoch whose commitment is here, 0 for none."""
         return self._newest_sealed
@@ -196,7 +195,7 @@ class Committer:
         self._wake.set()
 
     def get_funds(self) -> Funds:
-        settled = self._store.get_spent(self._l1_time_ms - DAY_MS)
+        settled = self._store.get_spent(self._find_now(self._newest_l1_time) - DAY_MS)
         balance, l1_block, _ = (None, 0, 0) if self._balance is None else self._balance
         seen, account = self._seen, None if self._seen is None else self._seen.account
         base_fee = None if seen is None else seen.latest.base_fee
@@ -360,6 +359,11 @@ class Committer:
         is_plausible = latest.timestamp <= self._clock() // 1000 + _MAX_CLOCK_LAG_S
         return max(self._newest_l1_time, latest.timestamp) if is_plausible else self._newest_l1_time
 
+    def _find_now(self, newest_l1_time: int) -> int:
+        """Milliseconds: what the budget's day is measured by. Our own clock may be put forward, and would forget what
+        was spent; it counts only as long as no L1 block with a plausible time was seen."""
+        return newest_l1_time * 1000 or self._clock()
+
     def _is_balance_old(self, read_at: int) -> bool:
         return not 0 <= self._clock() - read_at < _BALANCE_AGE_MS
 
@@ -376,6 +380,7 @@ class Committer:
                 _log.warning("commitments_reopened", first_epoch=first_epoch, mined_epoch=self.mined_epoch)
                 await asyncio.to_thread(self._store.reopen, first_epoch)
                 self._broadcasts.clear()
+                self._resumed_at = self._clock()
                 self._load()
                 self.change.notify()
                 return await self._look()
@@ -469,7 +474,7 @@ class Committer:
         ):
             return
         # The pointer in the contract is moved by whoever claims; for us a window that is over is as good.
-        pointer = (await self._gateway.get_head(final.number)).final_epoch
+        pointer = min((await self._gateway.get_head(final.number)).final_epoch, self.mined_epoch)
         over = self._store.find_final_epoch(final.timestamp - self._deployment.challenge_period, final.number)
         self._final_block = final
         if self._inclusion is not None and self._inclusion.l1_block <= final.number:
@@ -493,8 +498,15 @@ class Committer:
         if expected < step.last_epoch:
             self._enter(Situation.ADOPTING, f"epochs {expected} to {step.last_epoch}")
         while expected <= step.last_epoch and low <= latest.number:
-            high = min(low + self._settings.log_range - 1, latest.number)
-            for event in await self._gateway.get_committed_events(low, high):
+            high = min(low + self._log_range.count - 1, latest.number)
+            try:
+                events = await self._gateway.get_committed_events(low, high)
+            except EthereumFault as fault:
+                if self._log_range.take_refusal(high - low + 1) and isinstance(fault, RpcError):
+                    continue  # with a narrower range
+                raise
+            self._log_range.take_answer()
+            for event in events:
                 if event.commitment.epoch > expected:
                     raise EthereumFault(f"the endpoint's logs lack the commitment of epoch {expected}")
                 if event.commitment.epoch == expected:
@@ -505,6 +517,13 @@ class Committer:
             raise EthereumFault(f"the endpoint's logs lack the commitment of epoch {expected}")
 
     async def _adopt_event(self, event: CommittedEvent, latest: L1Block) -> None:
+        try:
+            check_signer(event.digest, event.signature, self._deployment.operator)
+        except InvalidSignature as error:  # the contract takes no such, and to believe it could end the node
+            epoch = event.commitment.epoch
+            raise EthereumFault(
+                f"the operator did not sign the endpoint's commitment of epoch {epoch}: {error}"
+            ) from error
         stored = await self._gateway.get_commitment_hash(event.commitment.epoch, latest.number)
         if stored != compute_stored_hash(event.digest, event.included_at):
             raise EthereumFault(f"the endpoint's logs contradict the contract's epoch {event.commitment.epoch}")
@@ -541,9 +560,8 @@ class Committer:
             gas_used, price = tx_receipt.gas_used, tx_receipt.effective_gas_price
             problem = await self._explain(attempt, tx_receipt)
         _log.info("attempt_settled", epoch=attempt.epoch, attempt=attempt.number, outcome=str(outcome), problem=problem)
-        await asyncio.to_thread(
-            self._store.settle_attempt, attempt.hash, outcome, gas_used, price, self._l1_time_ms, problem
-        )
+        now_ms = self._find_now(self._newest_l1_time)
+        await asyncio.to_thread(self._store.settle_attempt, attempt.hash, outcome, gas_used, price, now_ms, problem)
         metrics.COST_GWEI.inc(gas_used * price // 10**9)
         self._load()
         self.change.notify()
@@ -628,6 +646,8 @@ class Committer:
         if self._diverged_epoch is None:
             self._agreed_epoch = self.mined_epoch
         self._open_attempts = self._store.get_open_attempts()
+        in_flight = {attempt.hash for attempt in self._open_attempts}
+        self._broadcasts = {l1_hash: sent for l1_hash, sent in self._broadcasts.items() if l1_hash in in_flight}
         self._waiting_seal = self._store.get_seal(self.mined_epoch + 1)
         self._attempts = self._store.get_attempts(self.mined_epoch + 1)
         self._next_own_nonce = 0
@@ -648,8 +668,11 @@ class Committer:
             waiting=waiting,
             open_attempts=self._open_attempts,
             next_own_nonce=self._next_own_nonce,
-            spent=0 if waiting is None else self._store.get_spent(self._measure_l1_time(latest) * 1000 - DAY_MS),
+            spent=0
+            if waiting is None
+            else self._store.get_spent(self._find_now(self._measure_l1_time(latest)) - DAY_MS),
             last_broadcast=self._broadcasts,
+            resumed_at=self._resumed_at,
             newest_l1_time=self._newest_l1_time,
             key_problem=None if self._account is not None else self._key_problem,
         )

@@ -13,6 +13,7 @@ from node.ethereum.credited import Anchor
 from node.ethereum.faults import EthereumFault, RpcError
 from node.ethereum.gateway import Gateway
 from node.ethereum.l1 import DepositEvent, L1Block, QueuedDeposit
+from node.ethereum.log_range import LogRange
 from node.ethereum.watch_decision import FoundDeposit, Problem, match_deposits
 
 _MAX_BLOCKS_KEPT: Final = 4_096
@@ -29,17 +30,14 @@ class DepositSearch:
         gateway: Gateway,
         final: L1Block,
         cursor: Anchor | None,
-        log_range: int,
-        max_log_range: int,
+        log_range: LogRange,
         show: Callable[[int, int], None],
     ) -> None:
         """`cursor`: before it there is nothing to find, if the ledger is not an older copy than the cursor. `show`: is
         told the first and the last L1 block of each query for logs."""
-        self.log_range = log_range
-        """L1 blocks that the next query covers: fewer after one that the endpoint did not bear, and slowly more."""
         self._gateway = gateway
         self._final = final
-        self._max_log_range = max_log_range
+        self._log_range = log_range
         self._show = show
         self._blocks: dict[int, L1Block] = {}
         self._after = cursor
@@ -55,12 +53,12 @@ class DepositSearch:
     async def _read_events(self, asset: Address, queued: list[QueuedDeposit]) -> set[DepositEvent]:
         wanted: dict[int, set[DepositEvent]] = {deposit.index: set() for deposit in queued}
         first = await self._find_start(queued[0])
-        is_near = self._final.number - first < self.log_range
+        is_near = self._final.number - first < self._log_range.count
         for deposit in queued:
             if not wanted[deposit.index] and not is_near:
                 first = await self._find_block_at(deposit.timestamp, first)
             while not wanted[deposit.index]:
-                last = min(first + self.log_range - 1, self._final.number)
+                last = min(first + self._log_range.count - 1, self._final.number)
                 events = await self._query(asset, first, last)
                 if events is None:
                     continue  # with a narrower range
@@ -82,11 +80,10 @@ class DepositSearch:
         try:
             events = await self._gateway.get_deposit_events(asset, first, last)
         except EthereumFault as fault:
-            self.log_range = max(1, (last - first + 1) // 2)
-            if isinstance(fault, RpcError) and last > first:
+            if self._log_range.take_refusal(last - first + 1) and isinstance(fault, RpcError):
                 return None
             raise
-        self.log_range = min(self._max_log_range, self.log_range + 1 + self.log_range // 16)
+        self._log_range.take_answer()
         return events
 
     async def _find_start(self, deposit: QueuedDeposit) -> int:

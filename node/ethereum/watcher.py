@@ -28,6 +28,7 @@ from node.ethereum.deposit_search import DepositSearch
 from node.ethereum.faults import EthereumFault, WrongDeployment
 from node.ethereum.gateway import Gateway
 from node.ethereum.l1 import Deployment, L1Block
+from node.ethereum.log_range import LogRange
 from node.ethereum.store import EthereumStore
 from node.ethereum.watch_decision import (
     Credit,
@@ -120,7 +121,7 @@ class Watcher:
         self._credited = 0
         self._deep_reorgs = 0
         self._lost = 0
-        self._log_range = settings.log_range
+        self._log_range = LogRange(settings.log_range)
         self._doubtful = store.get_doubtful_deposits()
         # What `State` says of these:
         self._highest_final: L1Block | None = None
@@ -356,7 +357,6 @@ class Watcher:
                 seen = _give_up(seen, request.asset, outcome)
             else:
                 found += outcome
-        self._log_range = search.log_range
         if found:
             await self._confirm(step.at)
             found.sort(key=lambda one: (one.deposit.l1_block, one.log_index))
@@ -396,7 +396,6 @@ class Watcher:
             final,
             None if cursor is None else Anchor(*cursor),
             self._log_range,
-            self._settings.log_range,
             self._show_search,
         )
 

@@ -25,7 +25,7 @@ from chain.commitment import (
 )
 from chain.hashing import keccak
 from chain.primitives import ETHER, ZERO_HASH, Address, Hash, Signature
-from chain.signatures import sign_digest
+from chain.signatures import compute_address, sign_digest
 from node.ethereum.abi import load_abi
 from node.ethereum.faults import ContractError, EthereumFault, Reverted, WrongDeployment
 from node.ethereum.gateway import Gateway
@@ -120,7 +120,7 @@ class SimulatedL1(Gateway):
             settlement=SETTLEMENT,
             ledger_chain_id=self.domain.chain_id,
             domain_separator=self.domain.separator,
-            operator=b"\x0a" * 20,
+            operator=compute_address(OPERATOR.public_key),
             cold_key=b"\x0b" * 20,
             listing_key=b"\x0c" * 20,
             native_asset=TOKEN,

@@ -304,6 +304,15 @@ def test_a_bump_needs_time_and_a_block_that_passed_it_over(age_ms: int, block: i
         assert (signed[0].number, signed[0].nonce) == (2, FIRST.nonce)
 
 
+def test_with_our_clock_put_back_an_endpoint_that_lags_for_long_is_still_named() -> None:
+    state = change(STATE, newest_l1_time=LATEST.timestamp + 301)
+    seen = change(SEEN, now_ms=NOW - 3_600_000, contract=None)
+    decision = decide(state, seen)
+    assert isinstance(decision, Decision) and decision.situation is Situation.L1_BEHIND
+    decision = decide(change(STATE, newest_l1_time=LATEST.timestamp + 300), seen)
+    assert isinstance(decision, Decision) and decision.situation is Situation.WAITING_FOR_L1_BLOCK
+
+
 def test_a_lower_block_that_is_not_older_is_a_reorganisation() -> None:
     state = change(STATE, newest_l1_time=LATEST.timestamp)
     seen = change(see_contract(inclusion_block_hash=None), latest=change(LATEST, number=80))

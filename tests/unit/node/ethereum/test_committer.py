@@ -1,5 +1,6 @@
 """The committer over a simulated Ethereum: what becomes of one commitment, whatever the chain does."""
 
+import dataclasses
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from chain.commitment import NO_COMMITMENT, hash_commitment
 from chain.errors import BrokenInvariant
 from node.ethereum.commit_decision import DAY_MS, CommitterSettings, Situation
 from node.ethereum.committer import Committer, Funds
-from node.ethereum.faults import ContractError, WrongDeployment
+from node.ethereum.faults import ContractError, RpcError, WrongDeployment
 from node.ethereum.l1 import SendOutcome, SendResult
 from node.ethereum.store import EthereumStore
 from node.ethereum.submission import AttemptOutcome, EpochState
@@ -495,6 +496,106 @@ async def test_partial_logs_are_a_fault_not_a_gap(l1: SimulatedL1, start: Start,
     assert committer.status()["state"] == "l1_unreachable" and committer.mined_epoch == 0
     await committer.tick()
     assert committer.mined_epoch == 2
+
+
+async def test_an_endpoint_that_bears_fewer_blocks_a_query_is_asked_for_fewer(
+    l1: SimulatedL1, start: Start, monkeypatch: Any
+) -> None:
+    committer = start()
+    l1.submit_as_stranger(NO_COMMITMENT, *l1.seal())
+    for _ in range(60):
+        l1.mine()
+    tell, ranges = l1.get_committed_events, []
+
+    async def refuse(first: int, last: int) -> list[Any]:
+        ranges.append(last - first + 1)
+        if ranges[-1] > 10:
+            raise RpcError("eth_getLogs", -32600, "you can make eth_getLogs requests with up to a 10 block range")
+        return await tell(first, last)
+
+    monkeypatch.setattr(l1, "get_committed_events", refuse)
+    l1.submit_as_stranger(l1.operator_previous, *l1.seal())
+    for _ in range(60):
+        l1.mine()
+    await committer.tick()
+    assert committer.mined_epoch == 2 and committer.status()["state"] == "idle"
+    assert len([count for count in ranges if count > 10]) < 12, ranges
+
+
+async def test_a_commitment_that_the_operator_did_not_sign_is_not_adopted(l1: SimulatedL1, start: Start) -> None:
+    """An endpoint that made one up could otherwise end the node: its journal would look like an old copy."""
+    committer = start()
+    commitment, signature = l1.seal()
+    l1.submit_as_stranger(NO_COMMITMENT, commitment, signature[:31] + bytes((signature[31] ^ 1,)) + signature[32:])
+    l1.mine()
+    await committer.tick()
+    assert committer.mined_epoch == 0 and committer.get_commitment(1) is None
+    assert committer.status()["state"] == "l1_unreachable" and "did not sign" in committer.status()["detail"]
+
+
+async def test_an_epoch_beyond_the_head_is_not_final(l1: SimulatedL1, start: Start, monkeypatch: Any) -> None:
+    committer = start(confirmations=1)
+    await committer.submit(*l1.seal())
+    await committer.tick()
+    l1.mine()
+    l1.chain[-1] = dataclasses.replace(l1.top, final_epoch=2**62)
+    await committer.tick()
+    assert committer.final_epoch == 1 == committer.mined_epoch
+
+
+async def test_what_was_in_flight_is_sent_again_and_given_its_time_before_it_is_outbid(
+    l1: SimulatedL1, start: Start, open_store: Callable[[], EthereumStore]
+) -> None:
+    committer = start()
+    await committer.submit(*l1.seal())
+    await committer.tick()
+    l1.mine()
+    l1.mine(seconds=60)
+    await committer.tick()
+    assert committer.mined_epoch == 1
+    l1.reorganise(2, keep_transactions=False)
+    for _ in range(2):
+        await committer.tick()
+        l1.now_ms += 4_000
+    assert [transaction.hash for transaction in l1.sent] == [l1.sent[0].hash] * 2
+
+    l1.pool.clear()
+    l1.mine(seconds=3600)
+    committer = start(open_store())
+    for _ in range(2):
+        await committer.tick()
+        l1.now_ms += 4_000
+    assert [transaction.hash for transaction in l1.sent] == [l1.sent[0].hash] * 3
+    l1.pool.clear()
+    l1.mine(seconds=48)
+    await committer.tick()
+    assert l1.sent[-1].max_fee > l1.sent[0].max_fee and l1.sent[-1].nonce == 0
+
+
+async def test_only_what_is_in_flight_is_remembered_as_sent(l1: SimulatedL1, start: Start) -> None:
+    committer = start(confirmations=1)
+    for _ in range(5):
+        await committer.submit(*l1.seal())
+        await committer.tick()
+        l1.mine()
+        await committer.tick()
+    assert committer.mined_epoch == 5 and committer._broadcasts == {}
+
+
+async def test_with_a_clock_that_is_far_behind_the_budget_is_still_of_a_day(l1: SimulatedL1, start: Start) -> None:
+    """No block has a plausible time then; what was spent in all years would count."""
+    committer = start(confirmations=1, daily_budget_wei=5 * 10**15)
+    for _ in range(3):
+        await committer.submit(*l1.seal())
+        await committer.tick()
+        l1.mine()
+        await committer.tick()
+        l1.mine(seconds=100_000)
+    l1.now_ms -= 20 * 60_000
+    committer = start(confirmations=1, daily_budget_wei=5 * 10**15)
+    await committer.submit(*l1.seal(cut_at=l1.now_ms))
+    await committer.tick()
+    assert committer.status()["state"] in ("in_flight", "idle"), committer.status()["detail"]
 
 
 @pytest.mark.parametrize("code", ["wrong_chain", "no_contract", "wrong_contract"])
