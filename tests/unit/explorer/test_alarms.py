@@ -81,7 +81,9 @@ async def test_the_banner_comes_and_goes_with_the_state_on_every_page(
     assert (await read(world, path)).banner is None
 
 
-@pytest.mark.parametrize(("part", "state"), [(part, state) for part, states in STATES.items() for state in states])
+@pytest.mark.parametrize(
+    ("part", "state"), [(part, state) for part, states in STATES.items() for state in sorted(states)]
+)
 async def test_each_alarm_is_said_in_its_own_words(world: World, part: str, state: str) -> None:
     world.health = report(**{part: {"state": str(state), "ok": False, "detail": RAW}})
     (shown,) = (await read(world, "/developers")).banner or [""]
