@@ -17,6 +17,7 @@ from chain.signatures import compute_address
 from node.ethereum.commit_decision import DAY_MS, ORDINARY, CommitterSettings
 from node.ethereum.endpoints import Endpoints
 from node.ethereum.l1 import Deployment
+from node.ethereum.submission import AttemptOutcome
 from node.ethereum.watcher import WatcherSettings
 from tests.simulation.chain import GWEI, Chain, Receipt, Transaction
 from tests.simulation.endpoint import SimulatedEndpoint, Trouble
@@ -72,7 +73,7 @@ class World:
         self.settings = CommitterSettings(
             confirmations=self._chance.choice((None, 65, 100)),
             max_fee_wei=self._chance.choice((100, 200, 400)) * GWEI,
-            daily_budget_wei=self._chance.choice((5 * 10**17, 10**17)),
+            daily_budget_wei=self._chance.choice((5 * 10**17, 10**17, 4 * 10**16)),
             log_range=self._chance.choice((20, 2_000)),
         )
         self.node = Node(
@@ -162,6 +163,7 @@ class World:
                     is_rough = self._weather.random() < 0.5
                 await self._run_hour(draw_hour(self._weather, is_rough), living)
             await self._calm_down(living)
+            self._check_memory()
         finally:
             living.cancel()
             await asyncio.gather(living, return_exceptions=True)
@@ -447,6 +449,30 @@ class World:
         self._check_deposits()
         self._check_costs()
         self._check_reverted()
+
+    def _check_memory(self) -> None:
+        """What the committer knows of each epoch is what is on the chain."""
+        committer, branch, floor = self.node.committer, self.chain.branch, self.chain.floor_number
+        if committer is None:
+            raise Failed("the node is down in calm weather")
+        for epoch in range(1, committer.mined_epoch + 1):
+            status = committer.get_epoch(epoch)
+            inclusion = None if status is None else status.inclusion
+            if status is None or inclusion is None:
+                raise Failed(f"epoch {epoch} is in, and the committer knows nothing of it")
+            place = branch.places.get(inclusion.l1_transaction)
+            if place != inclusion.l1_block or branch.blocks[place].hash != inclusion.l1_block_hash:
+                raise Failed(
+                    f"epoch {epoch} is said to be in block {inclusion.l1_block}, its transaction is in {place}"
+                )
+            for attempt in status.attempts:
+                place = branch.places.get(attempt.hash)
+                if place is None or place > floor:
+                    continue
+                receipt = next(r for r in branch.blocks[place].receipts if r.transaction.hash == attempt.hash)
+                outcome = AttemptOutcome.INCLUDED if receipt.is_success else AttemptOutcome.REVERTED
+                if attempt.outcome is not outcome and place <= floor - 64:
+                    raise Failed(f"attempt {attempt.number} for epoch {epoch} is {attempt.outcome}, it was {outcome}")
 
     def _check_commitments(self) -> None:
         journal, state = self.node.journal, self.chain.top.state
