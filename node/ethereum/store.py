@@ -69,12 +69,8 @@ CREATE TABLE final_epoch (epoch INTEGER NOT NULL);
 INSERT INTO final_epoch VALUES (0);
 CREATE TABLE cursor (l1_block INTEGER NOT NULL, l1_block_hash BLOB NOT NULL);
 """
-_MIGRATIONS: Final = {
-    1: "ALTER TABLE attempt ADD COLUMN problem TEXT NOT NULL DEFAULT ''",
-}
-"""Version → what makes the next one of it."""
-_CREDITED_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS credited (
+_CREDITED: Final = """
+CREATE TABLE credited (
     asset BLOB NOT NULL,
     deposit_index INTEGER NOT NULL,
     account BLOB NOT NULL,
@@ -83,9 +79,16 @@ CREATE TABLE IF NOT EXISTS credited (
     l1_block_hash BLOB NOT NULL,
     is_doubtful INTEGER NOT NULL,
     PRIMARY KEY (asset, deposit_index)
-) WITHOUT ROWID
+) WITHOUT ROWID;
+CREATE INDEX credited_by_block ON credited (l1_block) WHERE NOT is_doubtful;
 """
-"""Of no version: who does not know it does without it."""
+_MIGRATIONS: Final = {
+    1: "ALTER TABLE attempt ADD COLUMN problem TEXT NOT NULL DEFAULT '';" + _CREDITED,
+}
+"""Version → what makes the next one of it."""
+NEWEST_CREDITED: Final = (
+    "SELECT l1_block, l1_block_hash FROM credited WHERE NOT is_doubtful ORDER BY l1_block DESC LIMIT 1"
+)
 MAX_CREDITED_KEPT: Final = 2_000
 """Of each asset's credited deposits: a reorganisation that takes back more is noticed by their count alone."""
 _ATTEMPT_COLUMNS: Final = (
@@ -312,9 +315,7 @@ class EthereumStore:
         return [Anchor(*row) for row in rows]
 
     def get_newest_credited(self) -> Anchor | None:
-        row = self._read_one(
-            "SELECT l1_block, l1_block_hash FROM credited WHERE NOT is_doubtful ORDER BY l1_block DESC LIMIT 1"
-        )
+        row = self._read_one(NEWEST_CREDITED)
         return None if row is None else Anchor(*row)
 
     def rewind(self, kept: Anchor | None, replaced: Anchor) -> None:
@@ -335,17 +336,15 @@ class EthereumStore:
         version = self._writer.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             with self._write() as cursor:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    cursor.execute(statement)
+                _execute_all(cursor, _SCHEMA + _CREDITED)
                 cursor.execute("INSERT INTO deployment VALUES (?, ?)", (l1_chain_id, settlement))
                 cursor.execute(f"PRAGMA user_version = {_VERSION}")
         elif version > _VERSION:
             raise WrongDeployment("wrong_contract", f"{path.name} has version {version}, this program knows {_VERSION}")
         for old in range(version or _VERSION, _VERSION):
             with self._write() as cursor:
-                cursor.execute(_MIGRATIONS[old])
+                _execute_all(cursor, _MIGRATIONS[old])
                 cursor.execute(f"PRAGMA user_version = {old + 1}")
-        self._writer.execute(_CREDITED_SCHEMA)
         found = self._writer.execute("SELECT l1_chain_id, settlement FROM deployment").fetchone()
         if found != (l1_chain_id, settlement):
             raise WrongDeployment(
@@ -383,6 +382,12 @@ class EthereumStore:
 def _connect(path: Path) -> sqlite3.Connection:
     # Transactions are begun and ended in so many words; the locks above keep threads apart.
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
+
+
+def _execute_all(cursor: sqlite3.Cursor, statements: str) -> None:
+    """Within the transaction: `executescript` would end it."""
+    for statement in filter(str.strip, statements.split(";")):
+        cursor.execute(statement)
 
 
 def _is_damaged(path: Path) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from node.ethereum.faults import WrongDeployment
-from node.ethereum.store import EthereumStore
+from node.ethereum.store import NEWEST_CREDITED, EthereumStore
 from node.ethereum.submission import Attempt, AttemptOutcome, Fees, Inclusion, Seal
 from tests.unit.node.ethereum.simulated import GAS, GWEI, L1_CHAIN_ID, SETTLEMENT, SimulatedL1
 
@@ -130,6 +130,7 @@ def test_the_file_of_an_earlier_version_is_taken_over_with_its_attempts(tmp_path
     earlier.close()
     with sqlite3.connect(path) as connection:
         connection.execute("ALTER TABLE attempt DROP COLUMN problem")
+        connection.execute("DROP TABLE credited")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
     store = EthereumStore(path, L1_CHAIN_ID, SETTLEMENT)
@@ -139,14 +140,34 @@ def test_the_file_of_an_earlier_version_is_taken_over_with_its_attempts(tmp_path
     assert (attempt.problem, attempt.cost) == ("Halted()", 150_000)
     store.reopen(1)
     assert store.get_attempts(1) == (ATTEMPT,)
+    assert store.get_newest_credited() is None
     store.close()
+    fresh = EthereumStore(tmp_path / "fresh.sqlite", L1_CHAIN_ID, SETTLEMENT)
+    fresh.close()
+    assert _read_schema(path) == _read_schema(tmp_path / "fresh.sqlite"), "a migrated file is as a new one"
+
+
+def _read_schema(path: Path) -> dict[str, list[tuple[str, ...]]]:
+    """Of each table and index, its columns: a column that was added later has other words around it."""
+    with sqlite3.connect(path) as connection:
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master")]
+        schema = {name: connection.execute(f"PRAGMA table_xinfo('{name}')").fetchall() for name in names}
+        schema |= {name + "*": connection.execute(f"PRAGMA index_xinfo('{name}')").fetchall() for name in names}
+    connection.close()
+    return schema
+
+
+def test_the_newest_credited_block_is_found_without_a_look_at_all(store: EthereumStore) -> None:
+    """It is asked for on the event loop, several times a look; there are thousands of each asset."""
+    plan = store._read("EXPLAIN QUERY PLAN " + NEWEST_CREDITED)
+    assert [row[-1] for row in plan] == ["SCAN credited USING INDEX credited_by_block"]
 
 
 def test_what_was_written_survives_a_kill_at_once(tmp_path: Path) -> None:
     program = """
         import os, signal, sys
         from pathlib import Path
-        from node.ethereum.store import EthereumStore
+        from node.ethereum.store import NEWEST_CREDITED, EthereumStore
         from tests.unit.node.ethereum.test_store import ATTEMPT, L1_CHAIN_ID, SETTLEMENT
         EthereumStore(Path(sys.argv[1]), L1_CHAIN_ID, SETTLEMENT).add_attempt(ATTEMPT)
         os.kill(os.getpid(), signal.SIGKILL)
