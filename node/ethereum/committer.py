@@ -615,8 +615,7 @@ class Committer:
     async def _send(self, attempt: Attempt) -> None:
         result = await self._gateway.send(attempt.raw)
         self._broadcasts[attempt.hash] = (self._clock(), result)
-        log = _LOG_BY_OUTCOME.get(result.outcome, _log.warning)
-        log(
+        getattr(_log, _LEVEL_BY_OUTCOME.get(result.outcome, "warning"))(
             "commitment_sent",
             epoch=attempt.epoch,
             attempt=attempt.number,
@@ -693,9 +692,10 @@ def _get_address(account: LocalAccount | None) -> Address:
     return bytes.fromhex(account.address[2:])
 
 
-_LOG_BY_OUTCOME: Final = {
-    SendOutcome.ACCEPTED: _log.info,
-    SendOutcome.ALREADY_KNOWN: _log.debug,
-    SendOutcome.NONCE_TOO_LOW: _log.info,
+_LEVEL_BY_OUTCOME: Final = {
+    SendOutcome.ACCEPTED: "info",
+    SendOutcome.ALREADY_KNOWN: "debug",
+    SendOutcome.NONCE_TOO_LOW: "info",
 }
-"""The last two are successes: it is in the pool, or something with its nonce is mined, which the next look shows."""
+"""By name: a method taken here would be that of a logger not configured yet. The last two are successes: it is in the
+pool, or something with its nonce is mined, which the next look shows."""

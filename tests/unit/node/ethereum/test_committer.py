@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
+from structlog.testing import LogCapture
 
 from chain.commitment import NO_COMMITMENT, hash_commitment
 from chain.errors import BrokenInvariant
@@ -638,6 +640,19 @@ async def test_what_the_endpoint_says_to_a_send_is_the_situation(
     l1.mine()
     await committer.tick()
     assert committer.mined_epoch == 1
+
+
+async def test_what_is_sent_is_logged_as_the_node_was_told_to_log(l1: SimulatedL1, start: Start) -> None:
+    logs = LogCapture()
+    structlog.configure(processors=[logs])  # as a node does: long after its modules were imported
+    try:
+        committer = start()
+        await committer.submit(*l1.seal())
+        await committer.tick()
+    finally:
+        structlog.reset_defaults()
+    (sent,) = [entry for entry in logs.entries if entry["event"] == "commitment_sent"]
+    assert (sent["log_level"], sent["epoch"], sent["outcome"]) == ("info", 1, "accepted")
 
 
 async def test_waiting_for_a_change(l1: SimulatedL1, start: Start) -> None:
