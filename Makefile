@@ -42,6 +42,12 @@ else
 	$(PYTEST) $(ARGS)
 endif
 
+# Ten thousand hours of a hostile Ethereum. SIMULATION_HOURS sets another number, SIMULATION_SEED picks one world of them.
+.PHONY: simulate
+simulate: export SIMULATION_HOURS ?= 10000
+simulate: setup-dev
+	$(PYTEST) --numprocesses auto --dist load tests/simulation $(ARGS)
+
 bench: setup-dev ## set up, then measure; prints each figure beside its yardstick
 	$(BIN)/python -m benchmarks $(ARGS)
 
