@@ -100,6 +100,8 @@ class World:
         self._ordinary_since: tuple[int, float] | None = None
         """(epoch that waits, since when the situation has been an ordinary one)"""
         self.longest_ordinary = 0.0
+        self._due_since: float | None = None
+        """Since when an epoch should be cut, and is not, and the epoch keeper names no obstacle."""
 
     def _make_deployment(self, operator: Address) -> Deployment:
         terms = self.terms
@@ -425,11 +427,7 @@ class World:
         assert committer is not None
         situation = committer.status()["state"]
         self.situations[situation] += 1
-        keeper = node.keeper
-        if keeper is not None and node.journal.epoch_records and keeper.obstacle is None:
-            late = (self.clock() - keeper.due_at) // 1000
-            if late > MAX_ORDINARY_WAIT:
-                raise Failed(f"an epoch is due for {late} s, and nothing says why: {self.describe()}")
+        self._observe_cut(node)
         mined, sealed = self.chain.top.state.epoch, len(node.journal.seals)
         waits = mined < sealed and self.now - node.journal.sealed_at[mined] > 0
         if not waits or situation not in ORDINARY:
@@ -443,6 +441,16 @@ class World:
         self.longest_ordinary = max(self.longest_ordinary, waited)
         if waited > MAX_ORDINARY_WAIT:
             raise Failed(f"epoch {mined + 1} has waited for {waited:.0f} s, in silence: {self.describe()}")
+
+    def _observe_cut(self, node: Node) -> None:
+        keeper = node.keeper
+        is_due = keeper is not None and node.journal.epoch_records > 0 and self.clock() >= keeper.due_at
+        if keeper is None or not is_due or keeper.obstacle is not None:
+            self._due_since = None
+        elif self._due_since is None or self._due_since < START_S + node.born_at:
+            self._due_since = self.now
+        elif self.now - self._due_since > HOUR:
+            raise Failed(f"an epoch is due since {self._due_since}, and nothing says why: {self.describe()}")
 
     def check_end(self) -> None:
         self._check_commitments()
