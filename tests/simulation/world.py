@@ -29,7 +29,7 @@ from tests.unit.node.ethereum.simulated import L1_CHAIN_ID, SETTLEMENT, START_S,
 HOUR = 3600
 ETHER_WEI = 10**18
 LATER_TOKEN: Address = b"\xbb" * 20
-MAX_ORDINARY_WAIT = 2 * HOUR
+MAX_ORDINARY_WAIT = HOUR
 """Seconds that an epoch may wait while the node is up and calls the situation ordinary. A fee that is raised by an
 eighth every 48 s or four blocks is at the cap long before."""
 MAX_REVERTED = 6
