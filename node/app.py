@@ -269,7 +269,7 @@ class Node:
             yield
 
     async def _find_operator_key(self) -> PrivateKey:
-        return open_signing_key(self._config.operator, "operator")
+        return await asyncio.to_thread(open_signing_key, self._config.operator, "operator")  # it takes a second
 
     def _find_gas_account(self) -> LocalAccount | None:
         """None while its file is not there. Raises `ConfigurationError` for one that is, and cannot be used."""

@@ -17,14 +17,16 @@ class KeyMissing(ConfigurationError):
 def open_account(key: KeyConfig, name: str) -> LocalAccount:
     """Raises `KeyMissing`, or `ConfigurationError` when the keystore or its password file cannot be read, or do not fit
     together."""
-    for path in (key.keystore, key.password_file):
-        if not Path(path).exists():
-            raise KeyMissing(f"{name}: {path} is not there")
     try:
+        for path in (key.keystore, key.password_file):
+            if not Path(path).exists():
+                raise KeyMissing(f"{name}: {path} is not there")
         keystore = msgspec.json.decode(Path(key.keystore).read_bytes())
         password = Path(key.password_file).read_text().rstrip("\n")
         account: LocalAccount = Account.from_key(Account.decrypt(keystore, password))
-    except (OSError, ValueError, KeyError, TypeError, msgspec.DecodeError) as error:
+    except KeyMissing:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, NotImplementedError, msgspec.DecodeError) as error:
         # The error may quote what it read; a name and a path are all that leaves here.
         raise ConfigurationError(
             f"{name}: the keystore {key.keystore} cannot be opened: {type(error).__name__}"
