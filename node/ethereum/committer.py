@@ -49,7 +49,7 @@ from node.ethereum.commit_decision import (
 from node.ethereum.faults import EthereumFault, Reverted, RpcError, WrongDeployment
 from node.ethereum.gateway import Gateway
 from node.ethereum.l1 import CommittedEvent, Deployment, L1Block, SendOutcome, SendResult, TxReceipt
-from node.ethereum.log_range import LogRange
+from node.ethereum.portion import Portion
 from node.ethereum.store import EthereumStore
 from node.ethereum.submission import Attempt, AttemptOutcome, EpochState, EpochStatus, Fees, Inclusion, Seal
 
@@ -138,7 +138,7 @@ class Committer:
         self._deployment = deployment
         self._settings = settings
         self._clock = clock
-        self._log_range = LogRange(settings.log_range)
+        self._log_range = Portion(settings.log_range)
         self._wake = asyncio.Event()
         self._situation = Situation.STARTING
         self._detail = ""

@@ -13,7 +13,7 @@ from node.ethereum.credited import Anchor
 from node.ethereum.faults import EthereumFault, RpcError
 from node.ethereum.gateway import Gateway
 from node.ethereum.l1 import DepositEvent, L1Block, QueuedDeposit
-from node.ethereum.log_range import LogRange
+from node.ethereum.portion import Portion
 from node.ethereum.watch_decision import FoundDeposit, Problem, match_deposits
 
 _MAX_BLOCKS_KEPT: Final = 4_096
@@ -30,7 +30,7 @@ class DepositSearch:
         gateway: Gateway,
         final: L1Block,
         cursor: Anchor | None,
-        log_range: LogRange,
+        log_range: Portion,
         show: Callable[[int, int], None],
     ) -> None:
         """`cursor`: before it there is nothing to find, if the ledger is not an older copy than the cursor. `show`: is

@@ -28,7 +28,7 @@ from node.ethereum.deposit_search import DepositSearch
 from node.ethereum.faults import EthereumFault, WrongDeployment
 from node.ethereum.gateway import Gateway
 from node.ethereum.l1 import Deployment, L1Block
-from node.ethereum.log_range import LogRange
+from node.ethereum.portion import Portion
 from node.ethereum.store import EthereumStore
 from node.ethereum.watch_decision import (
     Credit,
@@ -121,7 +121,8 @@ class Watcher:
         self._credited = 0
         self._deep_reorgs = 0
         self._lost = 0
-        self._log_range = LogRange(settings.log_range)
+        self._log_range = Portion(settings.log_range)
+        self._batch = Portion(settings.batch_size)
         self._doubtful = store.get_doubtful_deposits()
         # What `State` says of these:
         self._highest_final: L1Block | None = None
@@ -366,10 +367,15 @@ class Watcher:
         return msgspec.structs.replace(seen, batches=seen.batches + 1)
 
     async def _read(self, request: CreditRequest, search: DepositSearch) -> list[FoundDeposit] | Problem:
+        """Fewer than are requested, after an endpoint could not bear so many questions at once."""
+        count = min(request.count, self._batch.count)
         try:
-            return await search.read(request.asset, request.first, request.count)
+            outcome = await search.read(request.asset, request.first, count)
         except EthereumFault as fault:
+            self._batch.take_refusal(count)
             return Problem(WatcherSituation.L1_UNREACHABLE, str(fault))
+        self._batch.take_answer()
+        return outcome
 
     async def _hand_over(self, deposits: list[Deposit]) -> None:
         expected = dict(self._sink.deposit_counts)

@@ -787,6 +787,26 @@ async def test_an_endpoint_that_bears_fewer_blocks_a_query_is_asked_for_fewer(
     assert len([count for count in ranges if count > 10]) < 8, ranges
 
 
+async def test_an_endpoint_that_bears_fewer_questions_at_once_is_asked_for_fewer_deposits(
+    l1: SimulatedL1, sink: FakeSink, watch: Callable[..., Watcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rate limit: the same batch, tried again, would fail for ever."""
+    watcher = watch(confirmations=1, batch_size=200)
+    l1.deposit([1] * 250)
+    tell = l1.get_deposits
+
+    async def limit(asset: bytes, first: int, count: int, at: int) -> list[QueuedDeposit]:
+        if count > 30:
+            raise RpcError("eth_call", 429, "Too Many Requests")
+        return await tell(asset, first, count, at)
+
+    monkeypatch.setattr(l1, "get_deposits", limit)
+    for _ in range(8):
+        await watcher.tick()
+        l1.mine()
+    assert sink.deposit_counts == {TOKEN: 250} and watcher.status()["state"] == "synced"
+
+
 async def test_an_older_copy_of_the_ledger_gets_again_what_it_lacks(
     l1: SimulatedL1, sink: FakeSink, watch: Callable[..., Watcher], open_store: Callable[[], EthereumStore]
 ) -> None:

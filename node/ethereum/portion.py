@@ -1,15 +1,14 @@
-"""How many L1 blocks one query for logs may cover: endpoints limit it, each to a number of its own."""
+"""How much to ask of an endpoint at once: each bears another amount, and few say how much."""
 
 
-class LogRange:
+class Portion:
     def __init__(self, most: int) -> None:
         self.count = most
-        """L1 blocks of the next query."""
+        """At most so many the next time."""
         self._most = most
 
     def take_refusal(self, count: int) -> bool:
-        """After a query for `count` blocks that brought nothing: the next one is for half as many. Returns whether that
-        is fewer."""
+        """After asking for `count` in vain: half as many the next time. Returns whether that is fewer."""
         self.count = max(1, count // 2)
         return self.count < count
 
