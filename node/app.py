@@ -236,7 +236,7 @@ class Node:
             self._opening.wait_for(Missing.OPERATOR_KEY, self._find_operator_key, KeyMissing)
         )
         self._keys = {"operator": operator_key, "escrow": escrow_key}
-        _check_keys_apart(**self._keys, gas=_get_key(gas_account))
+        _check_keys_apart(operator=operator_key, gas=_get_key(gas_account), escrow=escrow_key)
         self._data_dir.mkdir(parents=True, exist_ok=True)
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(_lock(self._data_dir))
@@ -575,7 +575,7 @@ class Node:
             await asyncio.sleep(self._config.ethereum.poll_seconds)
             try:
                 account = await asyncio.to_thread(open_account, self._config.gas, "gas")
-                _check_keys_apart(**self._keys, gas=_get_key(account))
+                _check_keys_apart(operator=self._keys["operator"], gas=_get_key(account), escrow=self._keys["escrow"])
             except ConfigurationError as error:
                 self._committer.say_key_problem(str(error))
             else:
