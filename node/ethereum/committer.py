@@ -418,7 +418,10 @@ class Committer:
             and self._seen.contract is not None
             and self._seen.contract.head.epoch == self.mined_epoch
         ):
-            return msgspec.structs.replace(self._seen, now_ms=now_ms)
+            simulation = self._seen.simulation
+            if simulation is not None and simulation.problem:
+                simulation = None  # a busy endpoint, say: where blocks come only with transactions, none may follow
+            return msgspec.structs.replace(self._seen, now_ms=now_ms, simulation=simulation)
         return Observations(now_ms, latest)
 
     async def _look_at_contract(self, latest: L1Block) -> Contract:

@@ -574,6 +574,23 @@ async def test_what_was_in_flight_is_sent_again_and_given_its_time_before_it_is_
     assert l1.sent[-1].max_fee > l1.sent[0].max_fee and l1.sent[-1].nonce == 0
 
 
+async def test_an_estimate_that_an_endpoint_would_not_make_is_asked_for_again_without_a_new_block(
+    l1: SimulatedL1, start: Start, monkeypatch: Any
+) -> None:
+    committer = start()
+    await committer.submit(*l1.seal())
+
+    async def refuse(sender: bytes, data: bytes) -> int:
+        raise RpcError("eth_estimateGas", 429, "Too Many Requests")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(l1, "estimate_commit_gas", refuse)
+        await committer.tick()
+    assert committer.status()["state"] == "refused" and not l1.sent
+    await committer.tick()
+    assert committer.status()["state"] == "in_flight" and len(l1.sent) == 1
+
+
 async def test_only_what_is_in_flight_is_remembered_as_sent(l1: SimulatedL1, start: Start) -> None:
     committer = start(confirmations=1)
     for _ in range(5):
