@@ -1,6 +1,7 @@
 """Opening a keystore: what may still come is told apart from what is wrong, and nothing else ever comes out."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,3 +64,22 @@ def test_a_path_that_cannot_be_read_is_a_fault_of_configuration(
     key = write()
     with pytest.raises(ConfigurationError):
         open_account(KeyConfig(keystore=str(tmp_path / name), password_file=key.password_file), "gas")
+
+
+@pytest.mark.parametrize("content", [b"[" * 60_000, b" " * (1 << 20)])
+def test_a_deep_or_a_large_keystore_is_a_fault_of_configuration(
+    write: Callable[..., KeyConfig], tmp_path: Path, content: bytes
+) -> None:
+    key = write()
+    (tmp_path / "key.json").write_bytes(content)
+    with pytest.raises(ConfigurationError):
+        open_account(key, "gas")
+
+
+@pytest.mark.parametrize("file", ["key.json", "password"])
+def test_a_pipe_is_not_waited_for(write: Callable[..., KeyConfig], tmp_path: Path, file: str) -> None:
+    key = write()
+    (tmp_path / file).unlink()
+    os.mkfifo(tmp_path / file)
+    with pytest.raises(ConfigurationError):
+        open_account(key, "gas")
