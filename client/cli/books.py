@@ -47,9 +47,9 @@ def register(app: typer.Typer) -> None:
 
 
 def history(
-    who: Annotated[str | None, typer.Argument(help="An address or a key's name. [your key]")] = None,
+    who: Annotated[str | None, typer.Argument(help=r"An address or a key's name. \[your key]")] = None,
     asset_name: Annotated[
-        str | None, typer.Option("--asset", envvar="TALLY_ASSET", help="Symbol, address, or `ether`. [all]")
+        str | None, typer.Option("--asset", envvar="TALLY_ASSET", help=r"Symbol, address, or `ether`. \[all]")
     ] = None,
     kind: Annotated[str | None, typer.Option("--kind", help=f"One of: {' '.join(KIND_CODES)}.")] = None,
     direction: Annotated[str | None, typer.Option("--direction", help="Only what was paid `in`, or `out`.")] = None,
@@ -152,9 +152,9 @@ class _Listing:
 
 
 def statement(
-    who: Annotated[str | None, typer.Argument(help="An address or a key's name. [your key]")] = None,
+    who: Annotated[str | None, typer.Argument(help=r"An address or a key's name. \[your key]")] = None,
     asset_name: options.AssetName = None,
-    epoch: Annotated[str | None, typer.Option("--epoch", help="Its number. [the open one]")] = None,
+    epoch: Annotated[str | None, typer.Option("--epoch", help=r"Its number. \[the open one]")] = None,
     csv_file: CsvFile = None,
     node_url: options.NodeUrl = options.DEFAULT_NODE_URL,
     l1_url: options.L1Url = options.DEFAULT_L1_URL,

@@ -28,7 +28,7 @@ def files(
     media_type: Annotated[str | None, typer.Option("--media-type", help="Such as text/csv.")] = None,
     validator: Annotated[str | None, typer.Option("--validator", help="Who listed it.")] = None,
     owner: Annotated[str | None, typer.Option("--owner", help="Whose it is.")] = None,
-    asset_name: Annotated[str | None, typer.Option("--asset", help="What its price is in. [any]")] = None,
+    asset_name: Annotated[str | None, typer.Option("--asset", help=r"What its price is in. \[any]")] = None,
     has_all: Annotated[bool, typer.Option("--all", help="Those that are no longer on the market, too.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, help="So many at most.")] = _SHOWN,
     node_url: options.NodeUrl = options.DEFAULT_NODE_URL,

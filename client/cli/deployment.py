@@ -79,7 +79,7 @@ def deploy(
     cold_key: Annotated[str, typer.Option("--cold-key", help="Kept offline; ends the ledger, rotates keys.")],
     listing_key: Annotated[str, typer.Option("--listing-key", help="May list assets, and nothing else.")],
     asset: Annotated[
-        list[str] | None, typer.Option("--asset", help="Address of a token, or `ether`; once for each. [ether]")
+        list[str] | None, typer.Option("--asset", help=r"Address of a token, or `ether`; once for each. \[ether]")
     ] = None,
     native_asset: Annotated[str, typer.Option("--native-asset", help="One of the assets.")] = "ether",
     challenge_period_s: Annotated[int, typer.Option("--challenge-period", help="Seconds.")] = 7 * 86_400,
@@ -97,7 +97,7 @@ def deploy(
         str | None, typer.Option("--gas-key", help="For --out-config: the key that will pay for commitments. [--key]")
     ] = None,
     escrow_key: Annotated[
-        str | None, typer.Option("--escrow-key", help="For --out-config: the key that opens file keys. [none]")
+        str | None, typer.Option("--escrow-key", help=r"For --out-config: the key that opens file keys. \[none]")
     ] = None,
     storage_rate: Annotated[
         list[str] | None,

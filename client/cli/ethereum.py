@@ -34,7 +34,7 @@ def deposit(
     amount: Annotated[str, typer.Argument(help="In units of the asset, such as 1.5.")],
     asset_name: options.AssetName = None,
     account: Annotated[
-        str | None, typer.Option("--for", help="Whose account on the ledger: an address or a key's name. [your own]")
+        str | None, typer.Option("--for", help=r"Whose account on the ledger: an address or a key's name. \[your own]")
     ] = None,
     is_permit: Annotated[
         bool, typer.Option("--permit", help="One transaction instead of two, if the token knows EIP-2612.")

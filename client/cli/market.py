@@ -116,7 +116,7 @@ def delist(
 
 
 def roles(
-    who: Annotated[str | None, typer.Argument(help="An address or a key's name. [your key]")] = None,
+    who: Annotated[str | None, typer.Argument(help=r"An address or a key's name. \[your key]")] = None,
     has_owners: Annotated[bool, typer.Option("--owners", help="List a validator's owners, too.")] = False,
     node_url: options.NodeUrl = options.DEFAULT_NODE_URL,
     key: options.Key = None,

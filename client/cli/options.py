@@ -59,7 +59,7 @@ PasswordFile = Annotated[
 ]
 AssetName = Annotated[
     str | None,
-    typer.Option("--asset", envvar="TALLY_ASSET", help="Symbol, address, or `ether`. [the ledger's native asset]"),
+    typer.Option("--asset", envvar="TALLY_ASSET", help=r"Symbol, address, or `ether`. \[the ledger's native asset]"),
 ]
 BaseUnits = Annotated[bool, typer.Option("--base-units", help="The amount is in base units of the asset.")]
 Memo = Annotated[str, typer.Option("--memo", help="At most 256 bytes of text.")]

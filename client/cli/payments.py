@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
 
 
 def balance(
-    who: Annotated[str | None, typer.Argument(help="An address or a key's name. [your key]")] = None,
+    who: Annotated[str | None, typer.Argument(help=r"An address or a key's name. \[your key]")] = None,
     has_l1: Annotated[bool, typer.Option("--l1", help="Show what the address holds on Ethereum, too.")] = False,
     node_url: options.NodeUrl = options.DEFAULT_NODE_URL,
     l1_url: options.L1Url = options.DEFAULT_L1_URL,
@@ -163,7 +163,7 @@ def tip(
 
 def withdraw(
     amount: Amount,
-    to: Annotated[str | None, typer.Option("--to", help="The recipient on Ethereum. [your own address]")] = None,
+    to: Annotated[str | None, typer.Option("--to", help=r"The recipient on Ethereum. \[your own address]")] = None,
     asset_name: options.AssetName = None,
     memo: options.Memo = "",
     out: Out = None,

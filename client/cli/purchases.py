@@ -125,16 +125,16 @@ def check(
     receipt: Annotated[str, typer.Argument(metavar="RECEIPT", help="The buyer's receipt; `-` for standard input.")],
     file_id: Annotated[str, typer.Option("--file", help="The file's id.")],
     buyer: Annotated[str, typer.Option("--buyer", help="An address.")],
-    operator: Annotated[str | None, typer.Option("--operator", help="Whose promises count. [as pinned]")] = None,
+    operator: Annotated[str | None, typer.Option("--operator", help=r"Whose promises count. \[as pinned]")] = None,
     l1_url: Annotated[
         str | None, typer.Option("--l1-url", help="Ask this endpoint of Ethereum, too: the receipt must be committed.")
     ] = None,
     settlement: options.Settlement = None,
     listing: Annotated[
-        Path | None, typer.Option("--listing", help="The receipt of the file's listing. [out of your receipts]")
+        Path | None, typer.Option("--listing", help=r"The receipt of the file's listing. \[out of your receipts]")
     ] = None,
     price: Annotated[
-        str | None, typer.Option("--price", help="In base units. [that of your listing, or of its last change]")
+        str | None, typer.Option("--price", help=r"In base units. \[that of your listing, or of its last change]")
     ] = None,
     is_json: options.Json = False,
 ) -> None:

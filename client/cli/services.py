@@ -101,7 +101,7 @@ def run_l1(
     port: Annotated[int, typer.Option("--port", help="0 for any free one.")] = 8545,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="Resumed if it holds a chain. [a temporary one]")
+        Path | None, typer.Option("--data-dir", help=r"Resumed if it holds a chain. \[a temporary one]")
     ] = None,
     chain_id: Annotated[int | None, typer.Option("--chain-id", help="Of a new chain. [31337]")] = None,
     block_time_s: Annotated[int, typer.Option("--block-time", help="Seconds between blocks.")] = 1,

@@ -40,22 +40,22 @@ Content = Annotated[Path, typer.Argument(metavar="PATH", help="The file with the
 Price = Annotated[str, typer.Option("--price", help="What a buyer pays, in units of the asset, such as 1.5.")]
 Owner = Annotated[str, typer.Option("--owner", help="Whose content it is: an address, or a key's name.")]
 Days = Annotated[int, typer.Option("--days", min=1, max=MAX_STORAGE_DAYS, help="How long it is kept.")]
-FileName = Annotated[str | None, typer.Option("--name", help="What to call it. [the file's name]")]
-MediaType = Annotated[str | None, typer.Option("--media-type", help="Such as text/csv. [by the name]")]
+FileName = Annotated[str | None, typer.Option("--name", help=r"What to call it. \[the file's name]")]
+MediaType = Annotated[str | None, typer.Option("--media-type", help=r"Such as text/csv. \[by the name]")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="To be found by; more than once for more.")]
 Description = Annotated[str, typer.Option("--description", help="At most 512 bytes of text.")]
 ChosenId = Annotated[
-    str | None, typer.Option("--id", help="The file's id. [the hash of your address and the content's SHA-256]")
+    str | None, typer.Option("--id", help=r"The file's id. \[the hash of your address and the content's SHA-256]")
 ]
 IsPlain = Annotated[bool, typer.Option("--plain", help="Do not encrypt the content.")]
 KeepsKey = Annotated[
     bool, typer.Option("--keep-key", help="Hand the key to buyers yourself, and leave none with the node.")
 ]
 ServiceNode = Annotated[
-    str | None, typer.Option("--service-node", help="Who keeps it: an address. [the only one there is]")
+    str | None, typer.Option("--service-node", help=r"Who keeps it: an address. \[the only one there is]")
 ]
 StorageAsset = Annotated[
-    str | None, typer.Option("--storage-asset", help="What keeping it is paid in. [the asset of the price]")
+    str | None, typer.Option("--storage-asset", help=r"What keeping it is paid in. \[the asset of the price]")
 ]
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
+import typer
+from rich.text import Text
 
 from chain import wire
 from chain.payment import Output
-from client.cli import books, options, output, run
+from client.cli import app, books, options, output, run
 from client.cli.exits import BadUsage
 from client.ledgers import LedgerBook
 from client.protocol import Asset
@@ -553,3 +555,20 @@ class TestChecking:
         assert "block 3: the operator's signature" in err
         assert "1 disagreements" in out
         network.blocks[2] = block, signature
+
+
+def _walk(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    yield name, command
+    for below, each in getattr(command, "commands", {}).items():
+        yield from _walk(each, f"{name} {below}")
+
+
+def test_no_help_loses_what_stands_in_brackets() -> None:
+    """Help is markup, in which `[none]` is a style, and not shown."""
+    seen = 0
+    for name, command in _walk(typer.main.get_command(app), "tally"):
+        for text in (command.help, *(getattr(parameter, "help", None) for parameter in command.params)):
+            if text:
+                assert Text.from_markup(text).plain == text.replace("\\[", "["), name
+                seen += "[" in text
+    assert seen > 20
