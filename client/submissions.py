@@ -152,5 +152,6 @@ class Submitter:
         """Raises what the contract's no means for the sender, where that has a name."""
         if "Halted(" in str(reverted):
             raise ContractHalted(f"the contract takes no commitments any more: {reverted}") from reverted
-        if self.get_head().epoch >= epoch:
+        # The simulation of the next block has what waits in the pool, too: there it is seen before the head has it.
+        if f"EpochMismatch(expected={epoch + 1}," in str(reverted) or self.get_head().epoch >= epoch:
             raise AlreadyIncluded(f"somebody else was first with epoch {epoch}: {reverted}") from reverted

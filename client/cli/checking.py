@@ -102,13 +102,14 @@ def audit(
 # --- receipts
 
 
-def read_json(file: str) -> Any:
+def read_json(file: str, max_size: int = _MAX_RECEIPT_SIZE) -> Any:
+    """`max_size`: bytes."""
     try:
-        data = sys.stdin.buffer.read(_MAX_RECEIPT_SIZE + 1) if file == "-" else Path(file).read_bytes()
+        data = sys.stdin.buffer.read(max_size + 1) if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise BadUsage(f"{file}: {error.strerror}") from error
-    if len(data) > _MAX_RECEIPT_SIZE:
-        raise BadUsage(f"{file}: larger than {_MAX_RECEIPT_SIZE} bytes, so no receipt")
+    if len(data) > max_size:
+        raise BadUsage(f"{file}: larger than {max_size} bytes, more than is read of such a file")
     try:
         return parse_json(data)
     except msgspec.DecodeError as error:

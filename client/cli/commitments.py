@@ -28,6 +28,8 @@ _SHOWN: Final = 20
 
 _PAGE: Final = 100
 
+_MAX_FILE_SIZE: Final = 16 << 20
+"""Bytes of a file of commitments: one takes three kilobytes with two assets."""
 _WATCH_S: Final = 2.0
 
 _COLUMNS: Final = (
@@ -78,7 +80,7 @@ def commitments(
 
 
 def commit(
-    epoch: Annotated[str | None, typer.Argument(help="Its number. [the one that the contract waits for]")] = None,
+    epoch: Annotated[str | None, typer.Argument(help=r"Its number. \[the one that the contract waits for]")] = None,
     files: Annotated[
         list[str] | None,
         typer.Option(
@@ -105,6 +107,8 @@ def commit(
     anything is sent.
     """
     number = None if epoch is None else options.parse_epoch(epoch)
+    if number == 0:
+        raise BadUsage("EPOCH: the first is 1")
     if files and settlement is None:
         raise BadUsage("--settlement: a file does not say which contract it is for")
     signer = options.load_key(key, private_key, keys_dir, password_file)
@@ -289,7 +293,7 @@ def _prepare_from_files(submitter: Submitter, files: list[str], number: int | No
 
 
 def _read_commitments(file: str) -> list[SignedCommitment]:
-    form = read_json(file)
+    form = read_json(file, _MAX_FILE_SIZE)
     forms = form["items"] if isinstance(form, dict) and isinstance(form.get("items"), list) else [form]
     try:
         found = [decode_signed_commitment(each) for each in forms]

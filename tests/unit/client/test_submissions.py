@@ -207,6 +207,15 @@ def test_who_is_overtaken_is_told_so(scene: Scene) -> None:
     assert len(chain.transactions) == 1, "seen before it was sent"
 
 
+def test_who_would_come_right_after_another_in_the_pool_is_told_so(scene: Scene) -> None:
+    """Two who send the same one in the same second: gas is estimated upon what waits, of which the head is silent."""
+    chain = CommitChain(scene, 1)
+    chain.revert = encode_error("EpochMismatch(uint64,uint64)", 3, 2)
+    with pytest.raises(AlreadyIncluded, match="somebody else was first with epoch 2"):
+        make_submitter(chain).prepare(take(scene, 2))
+    assert not chain.transactions
+
+
 def test_another_contract_is_none_of_ours(scene: Scene) -> None:
     chain = CommitChain(scene, 1)
     sender = Sender(Ethereum(chain), SigningKey(ALICE_KEY.secret), sleep=lambda _: None)
@@ -290,6 +299,7 @@ def test_refusals_end_with_their_names_and_codes(stage: Stage, capsys: pytest.Ca
         code = run(["commit", "--yes", "--json", *arguments])
         return code, json.loads(capsys.readouterr().err.splitlines()[-1])["error"]["code"]
 
+    assert refuse("0") == (64, "bad_usage")
     assert refuse("1") == (1, "already_included")
     assert refuse("3") == (2, "not_next")
     assert refuse("--settlement", "0x" + "66" * 20) == (1, "wrong_ledger")
@@ -322,6 +332,10 @@ def test_files_are_as_good_as_a_node(
         assert run(["commit", "--yes", "--file", stage.write(form)]) == 64
     assert run(["commit", "2", "--yes", "--file", stage.write(forms[0])]) == 64
     assert run(["commit", "--yes", "--file", stage.write(forms[0])]) == 1
+    assert "already included" in capsys.readouterr().err
+    many = {"items": forms * 300, "cursor": None}
+    assert len(json.dumps(many)) > 1 << 20, "more than a receipt may have"
+    assert run(["commit", "--yes", "--file", stage.write(many)]) == 1
     assert "already included" in capsys.readouterr().err
 
 
