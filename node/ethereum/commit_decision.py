@@ -177,6 +177,10 @@ class Simulation(msgspec.Struct, frozen=True):
     error: ContractError | None = None
     problem: str = ""
 
+    @property
+    def is_halted(self) -> bool:
+        return self.error is not None and self.error.name == "Halted"
+
 
 class Contract(msgspec.Struct, frozen=True):
     """Where the contract stands."""
@@ -298,8 +302,7 @@ def decide(state: State, seen: Observations) -> Decision | Undecided:
     if state.diverged_epoch is not None:
         return Decision(Situation.DIVERGED, f"another commitment of epoch {state.diverged_epoch} was included")
     if state.key_problem is not None:
-        missing = Decision(Situation.KEY_MISSING, f"there is no key to pay for commitments with: {state.key_problem}")
-        return _hold(state, seen, _find_newest(state.waiting), missing)
+        return _decide_without_key(state, seen)
     if state.waiting is None or seen.account is None:
         return Decision(Situation.IDLE)
     if not state.waiting.is_seal_here:
@@ -329,6 +332,18 @@ def _decide_behind(state: State, seen: Observations) -> Decision:
         f"the newest L1 block shown, {seen.latest.number}, is older than one that was seen before",
     )
     return _hold(state, seen, _find_newest(state.waiting), decision)
+
+
+def _decide_without_key(state: State, seen: Observations) -> Decision | Undecided:
+    """Nothing can be paid for. But a contract that has halted is the end of the ledger, whoever could pay."""
+    waiting = state.waiting
+    if waiting is not None and waiting.is_seal_here and seen.latest.timestamp * 1000 >= waiting.cut_at:
+        if seen.simulation is None:
+            return _look_again(Simulate(waiting.epoch))
+        if seen.simulation.is_halted:
+            return Decision(Situation.HALTED, str(seen.simulation.error))
+    missing = Decision(Situation.KEY_MISSING, f"there is no key to pay for commitments with: {state.key_problem}")
+    return _hold(state, seen, _find_newest(waiting), missing)
 
 
 def _decide_waiting(state: State, waiting: Waiting, seen: Observations, account: Account) -> Decision | Undecided:
@@ -361,19 +376,19 @@ def _decide_attempt(
         # and frees us; if it was lost, the most that we may offer is taken.
         bumped = settings.max_fee_wei if base_fee is None else compute_bump(floor.priority_fee)
         fees = Fees(settings.max_fee_wei, min(bumped, settings.max_fee_wei))
+    simulation = seen.simulation
+    if simulation is None:
+        return _look_again(Simulate(waiting.epoch))
+    if simulation.error is not None:
+        # Not even `live` is sent again: mined, it would cost its gas for nothing. This comes before the cap: a contract
+        # that has halted has, at any fee.
+        return Decision(Situation.HALTED if simulation.is_halted else Situation.REVERTING, str(simulation.error))
     least = account.suggested_fees.max_fee if base_fee is None else base_fee
     if fees is None or fees.max_fee < least:
         offered = 0 if floor is None else floor.max_fee
         wanted = "gas price" if base_fee is None else "base fee"
         problem = f"the {wanted} is {least} wei, the last offer {offered}, the cap {settings.max_fee_wei}"
         return _hold(state, seen, live, Decision(Situation.FEE_CAP_REACHED, problem))
-    simulation = seen.simulation
-    if simulation is None:
-        return _look_again(Simulate(waiting.epoch))
-    if simulation.error is not None:
-        # Not even `live` is sent again: mined, it would cost its gas for nothing.
-        is_halted = simulation.error.name == "Halted"
-        return Decision(Situation.HALTED if is_halted else Situation.REVERTING, str(simulation.error))
     if simulation.problem:
         return _hold(state, seen, live, Decision(Situation.REFUSED, simulation.problem))
 

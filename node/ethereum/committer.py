@@ -462,7 +462,8 @@ class Committer:
         return Fees(price, price)
 
     async def _simulate(self, epoch: int) -> Simulation:
-        sender = _get_address(self._account)
+        # Without a key, what the contract says is of interest all the same, and the sender is nothing to it.
+        sender = self._deployment.operator if self._account is None else _get_address(self._account)
         try:
             return Simulation(gas=await self._gateway.estimate_commit_gas(sender, self._encode_commit(epoch)))
         except Reverted as reverted:

@@ -73,6 +73,7 @@ SEEN = Observations(
     account=ACCOUNT,
     simulation=Simulation(gas=100_000),
 )
+HALTED = Simulation(error=ContractError("Halted"))
 REVERTED = TxReceipt(FIRST.hash, 100, LATEST.hash, False, 90_000, GWEI, None)
 change = msgspec.structs.replace
 
@@ -125,6 +126,18 @@ def test_the_first_attempt() -> None:
         pytest.param(STATE, change(SEEN, contract=None), LookAtContract(), id="nobody looked at the contract"),
         pytest.param(STATE, change(SEEN, account=None), LookAtAccount(), id="nobody looked at the account"),
         pytest.param(STATE, change(SEEN, simulation=None), Simulate(2), id="nobody asked what it would cost"),
+        pytest.param(
+            change(STATE, key_problem="not there"),
+            change(SEEN, account=None, simulation=None),
+            Simulate(2),
+            id="nobody asked whether the contract has halted, key or not",
+        ),
+        pytest.param(
+            STATE,
+            change(SEEN, latest=change(LATEST, base_fee=SETTINGS.max_fee_wei + 1), simulation=None),
+            Simulate(2),
+            id="nor at a fee above the cap",
+        ),
         pytest.param(
             fly(FIRST),
             change(SEEN, account=change(ACCOUNT, nonce=8, final_nonce=8)),
@@ -187,9 +200,7 @@ def test_what_must_be_known_first(state: State, seen: Observations, step: Any) -
             (),
             id="refused",
         ),
-        pytest.param(
-            STATE, change(SEEN, simulation=Simulation(error=ContractError("Halted"))), Situation.HALTED, (), id="halted"
-        ),
+        pytest.param(STATE, change(SEEN, simulation=HALTED), Situation.HALTED, (), id="halted"),
         pytest.param(
             STATE,
             change(SEEN, simulation=Simulation(error=ContractError("NotConserved"))),
@@ -232,6 +243,20 @@ def test_what_must_be_known_first(state: State, seen: Observations, step: Any) -
             Situation.KEY_MISSING,
             (),
             id="no key to sign with",
+        ),
+        pytest.param(
+            change(fly(FIRST), key_problem="not there", last_broadcast={}),
+            change(SEEN, account=None, simulation=HALTED),
+            Situation.HALTED,
+            (),
+            id="the end does not wait for a key",
+        ),
+        pytest.param(
+            STATE,
+            change(SEEN, latest=change(LATEST, base_fee=SETTINGS.max_fee_wei + 1), simulation=HALTED),
+            Situation.HALTED,
+            (),
+            id="nor for a fee that we may offer",
         ),
         pytest.param(
             change(fly(FIRST), key_problem="not there", last_broadcast={}),

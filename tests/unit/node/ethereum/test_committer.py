@@ -814,6 +814,26 @@ async def test_the_balance_is_known_also_while_nothing_waits(l1: SimulatedL1, st
     assert (committer.get_funds().balance, committer.get_funds().balance_l1_block) == (5, 5)
 
 
+@pytest.mark.parametrize("is_key_here", [False, True])
+async def test_a_halted_contract_ends_the_ledger_also_when_nothing_could_be_paid_for(
+    l1: SimulatedL1, store: EthereumStore, is_key_here: bool
+) -> None:
+    """Without a key, or with fees above the cap, nothing is sent; the silence that follows ends the ledger as ever."""
+    settings = CommitterSettings(max_fee_wei=30 * GWEI)
+    committer = Committer(l1, store, ACCOUNT if is_key_here else None, l1.deployment, settings, l1.clock)
+    l1.base_fee = 31 * GWEI
+    l1.mine()
+    await committer.submit(*l1.seal())
+    await committer.tick()
+    assert committer.status()["state"] == ("fee_cap_reached" if is_key_here else "key_missing")
+    assert committer.end is None
+    l1.is_reverting = ContractError("Halted")
+    l1.mine(l1.deployment.max_silence)
+    await committer.tick()
+    assert committer.status()["state"] == "halted" and committer.end == "halted: Halted()"
+    assert l1.sent == []
+
+
 async def test_without_a_key_others_are_adopted_and_ours_waits_for_it(l1: SimulatedL1, store: EthereumStore) -> None:
     committer = Committer(l1, store, None, l1.deployment, CommitterSettings(), l1.clock)
     await committer.tick()
