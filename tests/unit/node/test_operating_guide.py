@@ -10,6 +10,7 @@ from node.ethereum.commit_decision import ORDINARY, Situation
 from node.ethereum.committer import FundsLevel
 from node.ethereum.endpoints import EndpointState
 from node.ethereum.watch_decision import WatcherSituation
+from node.opening import Missing
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "operating.md").read_text()
 RULES = GUIDE.partition("```yaml\n")[2].partition("```")[0]
@@ -23,6 +24,7 @@ def get_section(title: str) -> str:
 @pytest.mark.parametrize(
     ("title", "words"),
     [
+        ("Before it serves", set(Missing)),
         ("Commitments", set(Situation)),
         ("Deposits", set(WatcherSituation)),
         ("Endpoints and funds", {*EndpointState, *FundsLevel, "no_quorum"}),
