@@ -549,7 +549,7 @@ class Node:
         so, payments go on.
         """
         parameters = self._parameters
-        is_confirmed = False
+        is_confirmed = is_said = False
         while True:
             try:
                 if not is_confirmed:
@@ -561,7 +561,8 @@ class Node:
                     if asset != ETHER and info.decimals is None:
                         self._info.take_asset(asset, AssetInfo(*await self._gateway.get_token(asset)))
             except EthereumFault:
-                if not is_confirmed:
+                if not is_confirmed and not is_said:
+                    is_said = True  # once: how long it lasts, the watcher and the committer say
                     _log.warning("Ethereum is out of reach: the deployment is not confirmed yet")
             except WrongDeployment:
                 if not is_confirmed:
