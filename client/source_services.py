@@ -17,11 +17,11 @@ import requests
 
 from chain import wire
 from chain.primitives import Address, Hash
-from client.chains import find_chain
 from client.contract_code import CONTRACT, CodeReport
 from client.errors import ClientError, Unreachable
 from client.json_text import parse_json
 from contracts import load_artifact, load_standard_input
+from contracts.chains import find_chain
 
 SOURCIFY_URL: Final = "https://sourcify.dev/server"
 ETHERSCAN_URL: Final = "https://api.etherscan.io/v2/api"

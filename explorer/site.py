@@ -10,6 +10,7 @@ from fastapi import Request, Response
 
 from chain.errors import MalformedRequest
 from chain.primitives import ETHER, Address
+from contracts.chains import find_chain
 from explorer.etags import has_already, make_etag
 from explorer.formatting import Token, describe_token
 from explorer.headers import LIVE, SETTLED
@@ -21,14 +22,6 @@ from explorer.verify_page import VerifyPage, make_verify_page
 from node.ledger_info import ETHER_INFO, AssetInfo
 
 _UNKNOWN: Final = AssetInfo(symbol=None, decimals=None)
-
-_L1_EXPLORERS: Final = {
-    1: "https://etherscan.io",
-    17_000: "https://holesky.etherscan.io",
-    560_048: "https://hoodi.etherscan.io",
-    11_155_111: "https://sepolia.etherscan.io",
-}
-"""L1 chain id → what stands before /tx/… and /address/…"""
 
 _HOST: Final = re.compile(r"[0-9A-Za-z.\-\[\]:]{1,255}", re.ASCII)
 
@@ -75,7 +68,7 @@ class Site:
         self.pages = load_pages()
         self.ledger = read_ledger(sources.info.describe())
         self.front = SharedPage(self._describe_state)
-        self.l1_links = L1Links(sources.config.l1_explorer_url or _L1_EXPLORERS.get(self.ledger.l1_chain_id))
+        self.l1_links = L1Links(sources.config.l1_explorer_url or find_chain(self.ledger.l1_chain_id).explorer_url)
 
     @cached_property
     def verify_page(self) -> VerifyPage:

@@ -12,7 +12,6 @@ import typer
 from chain import wire
 from chain.primitives import ETHER, MAX_U64, Address
 from client.amounts import format_amount
-from client.chains import find_chain
 from client.cli import options, output
 from client.cli.exits import BadUsage, Ended, Exit, NotYet, choose_exit
 from client.cli.node_config import NodeSettings, encode_node_config
@@ -32,13 +31,12 @@ from client.source_services import (
     make_submission,
 )
 from contracts import compute_commit_gas
+from contracts.chains import find_chain
 
 if TYPE_CHECKING:
     from node.ethereum.deploy import Call, Deployed, Quote, Sender, Signed
 
 _GWEI: Final = 10**9
-_REPLACEMENT_PERCENT: Final = 12
-"""How much more, of both fees, clients want to see before they take a transaction in another one's place, and a bit."""
 _COMMITMENTS_A_DAY: Final = 24
 
 SourcifyUrl = Annotated[
@@ -283,6 +281,8 @@ async def _take_up(
     sender: "Sender", undertaking: Undertaking, transactions: "tuple[Signed, ...]", order: _Order
 ) -> "tuple[Signed, ...]":
     """Sends once more what an earlier run signed; or another one in its place, where more is asked for by now."""
+    from node.ethereum.commit_decision import compute_bump
+
     last = transactions[-1]
     output.note(f"going on with {wire.encode_bytes(last.hash)}, which was signed before")
     if await sender.find_receipt(transactions) is not None:
@@ -293,7 +293,7 @@ async def _take_up(
             f"to deploy anew, delete {undertaking.path}"
         )
     base_fee, fees = await sender.suggest_fees()
-    least = [-(-fee * (100 + _REPLACEMENT_PERCENT) // 100) for fee in (last.fees.max_fee, last.fees.priority_fee)]
+    least = [compute_bump(fee) for fee in (last.fees.max_fee, last.fees.priority_fee)]
     is_too_little = fees.priority_fee >= least[1] or (base_fee or 0) > last.fees.max_fee
     if is_too_little and fees.max_fee >= max(base_fee or 0, least[0]):
         quote = await sender.quote(order.code)
@@ -443,15 +443,15 @@ def _show_deployed(deployed: "Deployed", l1_chain_id: int, out_config: Path | No
 # --- a node's configuration
 
 
-def _parse_asset(name: str) -> Address:
-    return ETHER if name.lower() == "ether" else options.parse_address(name, "--asset")
+def _parse_asset(name: str, option: str = "--asset") -> Address:
+    return ETHER if name.lower() == "ether" else options.parse_address(name, option)
 
 
 def _parse_rates(texts: Sequence[str], assets: Sequence[Address]) -> tuple[tuple[Address, int], ...]:
     rates: dict[Address, int] = {}
     for text in texts:
         name, _, units = text.partition("=")
-        asset = ETHER if name.lower() == "ether" else options.parse_address(name, "--storage-rate")
+        asset = _parse_asset(name, "--storage-rate")
         if not units.isascii() or not units.isdecimal() or len(units) > 20 or not 0 < int(units) <= MAX_U64:
             raise BadUsage(f"--storage-rate {text}: an asset, =, and base units above zero")
         if asset not in assets or asset in rates:

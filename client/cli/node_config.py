@@ -8,7 +8,7 @@ import msgspec
 
 from chain import wire
 from chain.primitives import Address
-from client.chains import find_chain
+from contracts.chains import find_chain
 
 UNFINALISED_CONFIRMATIONS: Final = 64
 """L1 blocks, on a public chain whose client knows no `finalized` block: two of Ethereum's own epochs, which it takes to
