@@ -49,6 +49,7 @@ from node.ethereum.gateway import Gateway
 from node.ethereum.gauges import set_gauges
 from node.ethereum.l1 import Deployment
 from node.ethereum.reserves import INTERVAL_MS, ReservesReader
+from node.ethereum.settlement_view import SettlementView
 from node.ethereum.store import EthereumStore
 from node.ethereum.watch_decision import WatcherSettings
 from node.ethereum.watcher import Watcher
@@ -162,39 +163,6 @@ class _Sink:
     async def credit_deposits(self, deposits: list[Deposit]) -> None:
         await self._sequencer.credit_deposits(deposits)
         metrics.DEPOSITS.inc(len(deposits))
-
-
-class _SettlementView:
-    """Ethereum as the epochs see it."""
-
-    def __init__(self, watcher: Watcher, committer: Committer, first_deposit_at: int) -> None:
-        self._watcher = watcher
-        self._committer = committer
-        self.first_deposit_at = first_deposit_at
-        """Unix seconds: of the first block, which holds the first deposit; 0 before it."""
-
-    @property
-    def mined_epoch(self) -> int:
-        return self._committer.mined_epoch
-
-    @property
-    def end(self) -> str | None:
-        return self._committer.end
-
-    @property
-    def synced_until(self) -> int:
-        return 0 if self._watcher.synced is None else self._watcher.synced.l1_timestamp
-
-    @property
-    def newest_l1_time(self) -> int:
-        return max(self.synced_until, self._committer.newest_l1_time)
-
-    @property
-    def last_included_at(self) -> int:
-        status = self._committer.get_epoch(self.mined_epoch)
-        if status is None or status.inclusion is None:
-            return self.first_deposit_at
-        return status.inclusion.included_at
 
 
 class Node:
@@ -356,8 +324,8 @@ class Node:
         )
         if recovered.last_seal is not None:
             await self._committer.submit(recovered.last_seal.commitment, recovered.last_seal.signature)
-        first_block = read_header(self._journal, 1).timestamp // 1000 if recovered.state.block_number else 0
-        self._settlement = _SettlementView(self._watcher, self._committer, first_block)
+        self._first_deposit_at = read_header(self._journal, 1).timestamp // 1000 if recovered.state.block_number else 0
+        self._settlement = SettlementView(self._watcher, self._committer, lambda: self._first_deposit_at)
         self._epochs = EpochKeeper(
             self._sequencer,
             self._settlement,
@@ -605,7 +573,7 @@ class Node:
             metrics.BLOCK_RECORDS.observe(len(block.records))
             metrics.PAYMENTS.inc(sum([isinstance(record, SignedPayment) for record in block.records]))
             if block.header.number == 1:
-                self._settlement.first_deposit_at = block.header.timestamp // 1000
+                self._first_deposit_at = block.header.timestamp // 1000
         self._durable.advance(self._journal.height)
 
     async def _take_indexed(self, height: int) -> int:
@@ -677,12 +645,7 @@ class Node:
         metrics.BACKLOG.set(self._methods.backlog)
         metrics.INDEX_LAG.set(self._durable.value - self._indexer.progress.value)
         metrics.L1_SYNCED_AT.set(self._settlement.synced_until)
-        set_gauges(self._committer, self._watcher)
-        for endpoint in self._endpoints.report():
-            for state in EndpointState:
-                metrics.L1_ENDPOINT_STATE.labels(endpoint.name, state).set(endpoint.state is state)
-            if endpoint.l1_block is not None:
-                metrics.L1_ENDPOINT_BLOCK.labels(endpoint.name).set(endpoint.l1_block)
+        set_gauges(self._committer, self._watcher, self._endpoints)
         return metrics.render()
 
     async def _or_stop(self, waiting: Coroutine[Any, Any, _Result]) -> _Result:

@@ -1,4 +1,4 @@
-"""What Prometheus sees of the committer and the watcher, as it is when asked."""
+"""What Prometheus sees of the committer, the watcher and the endpoints, as it is when asked."""
 
 import math
 from collections.abc import Iterable
@@ -9,13 +9,14 @@ from prometheus_client import Gauge
 from node import metrics
 from node.ethereum.commit_decision import Situation
 from node.ethereum.committer import Committer, FundsLevel
+from node.ethereum.endpoints import Endpoints, EndpointState
 from node.ethereum.watch_decision import WatcherSituation
 from node.ethereum.watcher import Watcher
 
 WEI_PER_GWEI: Final = 10**9
 
 
-def set_gauges(committer: Committer, watcher: Watcher) -> None:
+def set_gauges(committer: Committer, watcher: Watcher, endpoints: Endpoints) -> None:
     status, funds = committer.status(), committer.get_funds()
     _set_state(metrics.COMMITTER_STATE, Situation, status["state"])
     _set_state(metrics.FUNDS_STATE, FundsLevel, funds.level)
@@ -30,6 +31,11 @@ def set_gauges(committer: Committer, watcher: Watcher) -> None:
     observed = watcher.status()
     _set_state(metrics.WATCHER_STATE, WatcherSituation, observed["state"])
     metrics.DEPOSITS_MISSING.set(observed["deposits_missing"])
+    for endpoint in endpoints.report():
+        for state in EndpointState:
+            metrics.L1_ENDPOINT_STATE.labels(endpoint.name, state).set(endpoint.state is state)
+        if endpoint.l1_block is not None:
+            metrics.L1_ENDPOINT_BLOCK.labels(endpoint.name).set(endpoint.l1_block)
 
 
 def _set_state(gauge: Gauge, words: Iterable[str], state: str) -> None:

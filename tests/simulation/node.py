@@ -23,6 +23,7 @@ from node.ethereum.committer import Committer
 from node.ethereum.endpoint import VerifiedTransport
 from node.ethereum.gateway import Gateway
 from node.ethereum.l1 import Deployment
+from node.ethereum.settlement_view import SettlementView
 from node.ethereum.store import EthereumStore
 from node.ethereum.watcher import Watcher, WatcherSettings
 
@@ -164,38 +165,6 @@ class Journal:
         ]
         root = keccak(cut.cut_at.to_bytes(8))
         return Commitment(cut.epoch, digest, first_block, first_block + 2, cut.cut_at, root, ZERO_HASH, tuple(lines))
-
-
-class SettlementView:
-    """Ethereum as the epochs see it: `node.app` has the like."""
-
-    def __init__(self, watcher: Watcher, committer: Committer, first_deposit_at: Callable[[], int]) -> None:
-        self._watcher = watcher
-        self._committer = committer
-        self._first_deposit_at = first_deposit_at
-
-    @property
-    def mined_epoch(self) -> int:
-        return self._committer.mined_epoch
-
-    @property
-    def end(self) -> str | None:
-        return self._committer.end
-
-    @property
-    def synced_until(self) -> int:
-        return 0 if self._watcher.synced is None else self._watcher.synced.l1_timestamp
-
-    @property
-    def newest_l1_time(self) -> int:
-        return max(self.synced_until, self._committer.newest_l1_time)
-
-    @property
-    def last_included_at(self) -> int:
-        status = self._committer.get_epoch(self.mined_epoch)
-        if status is None or status.inclusion is None:
-            return self._first_deposit_at()
-        return status.inclusion.included_at
 
 
 class Node:

@@ -14,7 +14,7 @@ from chain.state import State
 from node import __version__, metrics
 from node.ethereum.commit_decision import CommitterSettings, Situation
 from node.ethereum.committer import Committer, FundsLevel
-from node.ethereum.endpoints import open_endpoints
+from node.ethereum.endpoints import EndpointState, open_endpoints
 from node.ethereum.faults import EthereumFault
 from node.ethereum.gauges import set_gauges
 from node.ethereum.reserves import AssetReserves, Reading, Reserves
@@ -240,7 +240,7 @@ def read_metrics() -> dict[str, float]:
 async def test_every_state_of_committer_and_watcher_has_its_gauge(site: Site) -> None:
     await site.committer.tick()
     await site.watcher.tick()
-    set_gauges(site.committer, site.watcher)
+    set_gauges(site.committer, site.watcher, site.endpoints)
     found = read_metrics()
     for name, words, state in (
         ("tally_committer_state", Situation, "idle"),
@@ -250,9 +250,19 @@ async def test_every_state_of_committer_and_watcher_has_its_gauge(site: Site) ->
         assert {word: found[f"{name} {word}"] for word in words} == {word: float(word == state) for word in words}
 
 
+async def test_every_state_of_an_endpoint_has_its_gauge(site: Site) -> None:
+    with pytest.raises(EthereumFault):
+        await site.endpoints.call("eth_chainId", [])
+    set_gauges(site.committer, site.watcher, site.endpoints)
+    found = read_metrics()
+    states = {state: found[f"tally_l1_endpoint_state 127.0.0.1:1 {state}"] for state in EndpointState}
+    assert states == {state: float(state is EndpointState.FAILING) for state in EndpointState}
+    assert found["tally_l1_endpoint_faults_total 127.0.0.1:1"] > 0
+
+
 async def test_what_commitments_wait_for_and_cost_is_counted(site: Site) -> None:
     before = read_metrics()
-    set_gauges(site.committer, site.watcher)
+    set_gauges(site.committer, site.watcher, site.endpoints)
     unknown = read_metrics()
     assert math.isnan(unknown["tally_gas_balance_gwei"]) and math.isnan(unknown["tally_l1_base_fee_gwei"])
     for _ in range(2):
@@ -263,7 +273,7 @@ async def test_what_commitments_wait_for_and_cost_is_counted(site: Site) -> None
     await site.committer.submit(*site.l1.seal())
     await site.committer.tick()
     site.l1.now_ms += 7_000
-    set_gauges(site.committer, site.watcher)
+    set_gauges(site.committer, site.watcher, site.endpoints)
     found, funds = read_metrics(), site.committer.get_funds()
     assert funds.balance is not None and funds.base_fee is not None and funds.spent > GWEI
     assert {name: found[name] - before[name] for name in COUNTERS} == {
