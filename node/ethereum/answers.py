@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from chain.primitives import ADDRESS_SIZE, HASH_SIZE
 from node.ethereum.faults import EthereumFault
-from node.ethereum.gateway import MAX_LOGS, decode_block, decode_data, decode_quantity, decode_receipt
+from node.ethereum.gateway import decode_block, decode_data, decode_quantity, decode_receipt, take_logs
 from node.ethereum.l1 import MAX_NUMBER, L1Block, TxReceipt
 
 NULL: Final = "null"
@@ -65,12 +65,8 @@ def read_answer(method: str, params: Sequence[Any], form: Any) -> Hashable:
 
 
 def _read_logs(form: Any) -> Hashable:
-    if not isinstance(form, list) or len(form) > MAX_LOGS:
-        raise EthereumFault(f"eth_getLogs: not a list of at most {MAX_LOGS} logs")
     logs = []
-    for log in form:
-        if not isinstance(log, dict) or not isinstance(log.get("topics"), list):
-            raise EthereumFault("eth_getLogs: a log that is not an object with topics")
+    for log in take_logs(form):
         logs.append(
             (
                 decode_quantity(log.get("blockNumber"), MAX_NUMBER),

@@ -49,13 +49,13 @@ from node.ethereum.commit_decision import (
 from node.ethereum.faults import EthereumFault, Reverted, RpcError, WrongDeployment
 from node.ethereum.gateway import Gateway
 from node.ethereum.l1 import CommittedEvent, Deployment, L1Block, SendOutcome, SendResult, TxReceipt
+from node.ethereum.pause import compute_pause_s
 from node.ethereum.portion import Portion
 from node.ethereum.store import EthereumStore
 from node.ethereum.submission import Attempt, AttemptOutcome, EpochState, EpochStatus, Fees, Inclusion, Seal
 
 _MAX_ROUNDS: Final = 16
 """Of look and decide in one tick: a chain that changes under our eyes more often is read again at the next."""
-_MAX_PAUSE_MS: Final = 30_000
 _MAX_PROBLEM: Final = 300
 """Characters kept of why an attempt was reverted."""
 _MAX_CLOCK_LAG_S: Final = 900
@@ -297,10 +297,9 @@ class Committer:
         while True:
             self._wake.clear()
             await self.tick()
-            pause_ms = min(self._settings.poll_interval_ms << min(self._faults, 16), _MAX_PAUSE_MS)
-            pause_ms = max(pause_ms, self._settings.poll_interval_ms)
+            pause_s = compute_pause_s(self._settings.poll_interval_ms, self._faults)
             try:
-                await asyncio.wait_for(self._wake.wait(), pause_ms / 1000)
+                await asyncio.wait_for(self._wake.wait(), pause_s)
             except TimeoutError:
                 continue
 

@@ -56,7 +56,7 @@ class DepositSearch:
         is_near = self._final.number - first < self._log_range.count
         for deposit in queued:
             if not wanted[deposit.index] and not is_near:
-                first = await self._find_block_at(deposit.timestamp, first)
+                first = await self._gateway.find_block_at(deposit.timestamp, first, self._final.number, self._get_block)
             while not wanted[deposit.index]:
                 last = min(first + self._log_range.count - 1, self._final.number)
                 events = await self._query(asset, first, last)
@@ -91,17 +91,6 @@ class DepositSearch:
             return 0
         is_after = (await self._get_block(self._after.l1_block)).timestamp < deposit.timestamp
         return self._after.l1_block + 1 if is_after else 0
-
-    async def _find_block_at(self, timestamp: int, low: int) -> int:
-        """As the gateway does, with blocks read once."""
-        high = self._final.number
-        while low < high:
-            middle = (low + high) // 2
-            if (await self._get_block(middle)).timestamp < timestamp:
-                low = middle + 1
-            else:
-                high = middle
-        return low
 
     async def _read_blocks(self, numbers: set[int]) -> None:
         """All at once: how many really run at once is the endpoint's affair."""

@@ -6,7 +6,7 @@ must say the same is the affair of `node.ethereum.endpoints`.
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from chain.commitment import AssetCommitment, Commitment, hash_commitment
@@ -170,11 +170,15 @@ class Gateway:
             return latest
         return await self.get_block(max(0, latest.number - (confirmations - 1)))
 
-    async def find_block_at(self, timestamp: int, low: int, high: int) -> int:
-        """Number of the first block from `low` to `high` that is not earlier than `timestamp`; `high` if none is."""
+    async def find_block_at(
+        self, timestamp: int, low: int, high: int, get_block: Callable[[int], Awaitable[L1Block]] | None = None
+    ) -> int:
+        """Number of the first block from `low` to `high` that is not earlier than `timestamp`; `high` if none is.
+        `get_block`: of who keeps blocks that were read."""
+        get_block = get_block or self.get_block
         while low < high:
             middle = (low + high) // 2
-            if (await self.get_block(middle)).timestamp < timestamp:
+            if (await get_block(middle)).timestamp < timestamp:
                 low = middle + 1
             else:
                 high = middle
@@ -270,13 +274,8 @@ class Gateway:
             "toBlock": hex(last),
             "topics": [_to_hex(self._abi.get_topic(event)), *topics],
         }
-        logs = await self._ask("eth_getLogs", [query])
-        if not isinstance(logs, list) or len(logs) > MAX_LOGS:
-            raise EthereumFault(f"eth_getLogs: not a list of at most {MAX_LOGS} logs")
         decoded = []
-        for log in logs:
-            if not isinstance(log, dict) or not isinstance(log.get("topics"), list):
-                raise EthereumFault("eth_getLogs: a log that is not an object with topics")
+        for log in take_logs(await self._ask("eth_getLogs", [query])):
             if decode_data(log.get("address"), ADDRESS_SIZE) != self.settlement or log.get("removed"):
                 raise EthereumFault("eth_getLogs: a log of another contract, or one that was removed")
             log_topics = [decode_data(topic, HASH_SIZE) for topic in log["topics"]]
@@ -424,6 +423,16 @@ def decode_data(value: object, size: int | None = None) -> bytes:
     if not isinstance(value, str) or not _DATA.fullmatch(value) or (size is not None and len(value) != 2 + 2 * size):
         raise EthereumFault(f"not {'bytes' if size is None else f'{size} bytes'} in hex: {str(value)[:80]}")
     return bytes.fromhex(value[2:])
+
+
+def take_logs(form: Any) -> list[dict[str, Any]]:
+    """Raises `EthereumFault` for anything but a list, not too long, of objects with topics."""
+    if not isinstance(form, list) or len(form) > MAX_LOGS:
+        raise EthereumFault(f"eth_getLogs: not a list of at most {MAX_LOGS} logs")
+    for log in form:
+        if not isinstance(log, dict) or not isinstance(log.get("topics"), list):
+            raise EthereumFault("eth_getLogs: a log that is not an object with topics")
+    return form
 
 
 def decode_receipt(form: Any) -> TxReceipt:

@@ -28,6 +28,7 @@ from node.ethereum.deposit_search import DepositSearch
 from node.ethereum.faults import EthereumFault, WrongDeployment
 from node.ethereum.gateway import Gateway
 from node.ethereum.l1 import Deployment, L1Block
+from node.ethereum.pause import compute_pause_s
 from node.ethereum.portion import Portion
 from node.ethereum.store import EthereumStore
 from node.ethereum.watch_decision import (
@@ -54,7 +55,6 @@ from node.ethereum.watch_decision import (
     name_fault,
 )
 
-_MAX_PAUSE_MS: Final = 30_000
 _MAX_ROUNDS: Final = 1_000
 """Of look and decide in one tick, besides the batches: one that needs more is read again at the next."""
 
@@ -163,8 +163,8 @@ class Watcher:
         while True:
             await self.tick()
             is_unfinished = self._decision.progress is WatcherSituation.CATCHING_UP and not self._faults
-            pause_ms = min(self._settings.poll_interval_ms << min(self._faults, 16), _MAX_PAUSE_MS)
-            await asyncio.sleep(0 if is_unfinished else max(pause_ms, self._settings.poll_interval_ms) / 1000)
+            pause_s = compute_pause_s(self._settings.poll_interval_ms, self._faults)
+            await asyncio.sleep(0 if is_unfinished else pause_s)
 
     async def tick(self) -> None:
         """One look at the newest final block, and all that follows from it. Outside faults become the situation; what
