@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from client.cli import run
+from tests.integration.anvil import ask, start_anvil
 from tests.network import ROOT, Outcome, wait_until
 
 COLD_KEY = "0x00000000000000000000000000000000000C01D0"
@@ -27,27 +28,9 @@ pytestmark = pytest.mark.long
 @pytest.fixture(scope="module")
 def anvil(anvil_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Mines by the clock, and finalises: its URL."""
-    log = tmp_path_factory.mktemp("anvil") / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [str(anvil_path), "--port", "0", "--block-time", "1", "--slots-in-an-epoch", "1"],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True,
-        )  # fmt: skip
-    try:
-        found = wait_until(lambda: re.search(r"Listening on (127\.0\.0\.1:\d+)", log.read_text()), "anvil's start")
-        yield f"http://{found[1]}"
-    finally:
-        # npm's program starts the real one, and does not take it along.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def ask(l1_url: str, method: str, *params: Any) -> Any:
-    call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-    answer = requests.post(l1_url, json=call, timeout=30).json()
-    assert "result" in answer, answer
-    return answer["result"]
+    options = ("--block-time", "1", "--slots-in-an-epoch", "1")
+    with start_anvil(anvil_path, tmp_path_factory.mktemp("anvil"), *options) as url:
+        yield url
 
 
 class Operator:

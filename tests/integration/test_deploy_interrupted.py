@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from eth_account import Account
 
 from chain.primitives import ETHER
@@ -26,6 +24,7 @@ from node.ethereum.deploy import (
     make_settlement_call,
 )
 from node.ethereum.endpoint import Endpoint
+from tests.integration.anvil import ask, start_anvil
 from tests.network import ROOT, Outcome, wait_until
 from tests.unit.client.source_server import API_KEY, JOB, serve_sources
 
@@ -46,10 +45,7 @@ class Chain:
         self.url = url
 
     def ask(self, method: str, *params: Any) -> Any:
-        call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-        answer = requests.post(self.url, json=call, timeout=30).json()
-        assert "result" in answer, answer
-        return answer["result"]
+        return ask(self.url, method, *params)
 
     def mine(self, base_fee: int | None = None) -> None:
         if base_fee is not None:
@@ -70,18 +66,8 @@ class Chain:
 @pytest.fixture
 def chain(request: pytest.FixtureRequest, anvil_path: Path, tmp_path: Path) -> Iterator[Chain]:
     """Parameter: more of anvil's options."""
-    log = tmp_path / "anvil.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [str(anvil_path), "--port", "0", "--no-mining", "--slots-in-an-epoch", "1", *request.param],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
-    try:
-        found = wait_until(lambda: re.search(r"Listening on (127\.0\.0\.1:\d+)", log.read_text()), "anvil's start")
-        yield Chain(f"http://{found[1]}")
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with start_anvil(anvil_path, tmp_path, "--no-mining", "--slots-in-an-epoch", "1", *request.param) as url:
+        yield Chain(url)
 
 
 class Deployer:

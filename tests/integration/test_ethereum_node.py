@@ -2,11 +2,9 @@
 users meanwhile, and that in the end everything is on chain once."""
 
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +22,7 @@ from chain.primitives import ETHER
 from node.ethereum.abi import load_abi
 from node.ethereum.deploy import make_deposit_call
 from tests.fault.lone_node import LoneNode, set_up_network
+from tests.integration.anvil import ask, start_anvil
 from tests.integration.line import Line, Relay
 from tests.network import wait_until
 
@@ -41,10 +40,7 @@ class Client:
         self.url = url
 
     def ask(self, method: str, *params: Any) -> Any:
-        call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-        answer = requests.post(self.url, json=call, timeout=30).json()
-        assert "result" in answer, answer
-        return answer["result"]
+        return ask(self.url, method, *params)
 
     def pause(self) -> None:
         self.ask("evm_setIntervalMining", 0)
@@ -85,20 +81,8 @@ class Client:
 
 @pytest.fixture(scope="module")
 def client(anvil_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    log = tmp_path_factory.mktemp("anvil") / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [str(anvil_path), "--port", "0", "--block-time", "1"],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True,
-        )  # fmt: skip
-    try:
-        found = wait_until(lambda: re.search(r"Listening on (127\.0\.0\.1:\d+)", log.read_text()), "anvil's start")
-        yield Client(f"http://{found[1]}")
-    finally:
-        # npm's program starts the real one, and does not take it along.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with start_anvil(anvil_path, tmp_path_factory.mktemp("anvil"), "--block-time", "1") as url:
+        yield Client(url)
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from chain.hashing import keccak
 from chain.primitives import ETHER, ZERO_ADDRESS
 from tests.exchange import Party, Purse, check_conservation
 from tests.fault.processes import find_l1
+from tests.integration.anvil import ask
 from tests.network import Network, run_network, wait_until
 
 EPOCH_SECONDS = 3
@@ -447,10 +448,7 @@ def test_all_balances_are_deposits_less_withdrawals(network: Network) -> None:
 
 
 def ask_l1(network: Network, method: str, *params: Any) -> Any:
-    call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-    answer = requests.post(network.facts["l1Url"], json=call, timeout=30).json()
-    assert "result" in answer, answer
-    return answer["result"]
+    return ask(network.facts["l1Url"], method, *params)
 
 
 def read_token_balance(network: Network, owner: str) -> int:

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,8 @@ import requests
 from client.settlement import COMMITTED_TOPIC
 from contracts import compute_commit_gas
 from node.config import load_config
-from tests.network import PATIENCE_SECONDS, ROOT, wait_until
+from tests.integration.anvil import start_anvil
+from tests.network import PATIENCE_SECONDS, ROOT
 from tests.unit.client.source_server import API_KEY, SourceServices, serve_sources
 
 GUIDE = (ROOT / "docs" / "testnet.md").read_text()
@@ -92,18 +92,9 @@ def test_the_compose_profile_is_the_node_alone() -> None:
 @pytest.fixture
 def chain(anvil_path: Path, tmp_path: Path) -> Iterator[str]:
     """Mines by the clock, and finalises: its URL."""
-    log = tmp_path / "anvil.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [str(anvil_path), "--port", "0", "--block-time", "1", "--slots-in-an-epoch", "1", "--chain-id", "11155111"],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
-    try:
-        found = wait_until(lambda: re.search(r"Listening on (127\.0\.0\.1:\d+)", log.read_text()), "anvil's start")
-        yield f"http://{found[1]}"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    options = ("--block-time", "1", "--slots-in-an-epoch", "1", "--chain-id", "11155111")
+    with start_anvil(anvil_path, tmp_path, *options) as url:
+        yield url
 
 
 @pytest.fixture
