@@ -85,7 +85,7 @@ _GATHER_SECONDS: Final = 0.02
 """Between two messages to a follower. SQLite writes whole pages: one transaction for several blocks spares the disk
 that the journal is synced to."""
 
-_RECURSION_LIMIT: Final = 1_000
+RECURSION_LIMIT: Final = 1_000
 """Python's own default."""
 
 _GRACE_SECONDS: Final = 5
@@ -104,7 +104,7 @@ def run(config: NodeConfig, on_ready: Callable[[int], None] | None = None, paren
     part that must not end: `JournalFailed`, `JournalBehindChain`, `BrokenInvariant`, `ChannelClosed`, …
     """
     # Some of what is imported raises it beyond what a stack holds: deeply nested JSON would then end the process.
-    sys.setrecursionlimit(_RECURSION_LIMIT)
+    sys.setrecursionlimit(RECURSION_LIMIT)
     configure_logging(config)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:

@@ -5,7 +5,8 @@ https://www.jsonrpc.org/specification
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 import node.rpc.envelope
 import node.rpc.server
 from chain.errors import MalformedRequest, NotFound
+from node.app import RECURSION_LIMIT
 from node.refusals import Overloaded
 from node.rpc.envelope import MAX_BATCH, Call, EnvelopeError, InvalidCall, decode_body
 from node.rpc.methods import METHODS
@@ -309,6 +311,16 @@ NO_JSON = {
 }
 
 
+@pytest.fixture
+def recursion_limit() -> Iterator[None]:
+    """The node's. Other tests import what raises it, and then less is nested too deeply."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(RECURSION_LIMIT)
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.mark.usefixtures("recursion_limit")
 @pytest.mark.parametrize("body", NO_JSON.values(), ids=NO_JSON)
 async def test_what_is_no_json_is_a_parse_error(server: RpcServer, body: bytes) -> None:
     assert is_error(await ask(server, body), -32700)
